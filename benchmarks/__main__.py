@@ -12,6 +12,8 @@ from rich.console import Console
 
 from benchmarks import emulator as emulator_benchmark
 from benchmarks import growth as growth_benchmark
+from benchmarks import listing as listing_benchmark
+from benchmarks import uploads as uploads_benchmark
 from benchmarks import watching as watching_benchmark
 from benchmarks.asking import load as load_benchmark
 from benchmarks.asking import speed
@@ -120,6 +122,26 @@ def load(
         for oddity, times in crowd.oddities.most_common(_ODDITIES_SHOWN):
             console.print(f"{crowd.name}: {times} × {oddity}")
     _exit(show("Asking under load", load_benchmark.measurements(crowds), console))
+
+
+@app.command()
+def uploads(
+    files: Annotated[int, typer.Option(help="Of the tree.")] = uploads_benchmark.Scale.files,
+) -> None:
+    """`kbfleet upload` on a local AWS: a tree of files one by one, at once, and again."""
+    with console.status("") as status:
+        measured = uploads_benchmark.measure(uploads_benchmark.Scale(files), status.update)
+    _exit(show("Uploads", measured, console))
+
+
+@app.command()
+def listing(
+    number: Annotated[int, typer.Option(help="Of the tenant.")] = listing_benchmark.Scale.documents,
+) -> None:
+    """`kbfleet documents` on a local AWS: a long list, page by page."""
+    with console.status("") as status:
+        measured = listing_benchmark.measure(listing_benchmark.Scale(number), status.update)
+    _exit(show("Listing documents", measured, console))
 
 
 def _watching() -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated
 
 import typer
 
-from cli.completion import job_names, tenant_ids
+from cli import completion
+from cli.completion import document_keys, job_names, tenant_ids
+from cli.fleet_api import key_of_uri
+from kbfleet.domain.document_names import MAX_KEY_BYTES
+from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
 
 Tenant = Annotated[
@@ -25,12 +30,33 @@ NewTenant = Annotated[
 Job = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id, as `kbfleet jobs list TENANT` shows it.", autocompletion=job_names)
 ]
+
+
+def _document(text: str) -> str:
+    """A key, whatever it looks like; or a URI, as other commands show it. Raises: InvalidInput."""
+    key = key_of_uri(text) or text
+    if any(unicodedata.category(each) == "Cs" for each in key):
+        raise InvalidInput("key", "is not UTF-8.")
+    if not 1 <= len(key.encode()) <= MAX_KEY_BYTES:
+        raise InvalidInput("key", f"must have 1 to {MAX_KEY_BYTES} bytes of UTF-8, such as handbook/rules.pdf.")
+    return text
+
+
+Document = Annotated[
+    str,
+    typer.Argument(
+        parser=_document,
+        metavar="KEY",
+        help="Of the document, such as handbook/rules.pdf; or its s3:// URI.",
+        autocompletion=document_keys,
+    ),
+]
 Stack = Annotated[str, typer.Option(help="CloudFormation stack of the fleet.", envvar="KBFLEET_STACK")]
 Region = Annotated[str | None, typer.Option(help="AWS Region of the fleet.", envvar="AWS_REGION")]
 Wait = Annotated[bool, typer.Option(help="Wait for the end, showing progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
-DEFAULT_STACK = "kbfleet"
+DEFAULT_STACK = completion.DEFAULT_STACK
 
 # Under which headings `kbfleet --help` shows the commands.
 TENANTS_PANEL = "Tenants"

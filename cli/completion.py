@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 
@@ -9,9 +10,12 @@ import typer
 
 from cli.fleet_api import FleetApi
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.printable import is_printable
 
 _PATIENCE_SECONDS = 3
 _JOBS = 20
+
+DEFAULT_STACK = "kbfleet"
 
 Names = list[str]
 
@@ -26,6 +30,20 @@ def job_names(context: typer.Context, incomplete: str) -> Names:
         return [job.to_domain().name for job in jobs]
 
     return _beginning_with(incomplete, newest)
+
+
+def ids_of_the_fleet(incomplete: str) -> Names:
+    """Where no options stand on the line yet."""
+    stack, region = os.environ.get("KBFLEET_STACK", DEFAULT_STACK), os.environ.get("AWS_REGION")
+    return _beginning_with(incomplete, lambda: FleetApi.of_stack(stack, region).ids_beginning(incomplete))
+
+
+def document_keys(context: typer.Context, incomplete: str) -> Names:
+    """The first ones that begin so, but for those that no line can have: what is not printable would act there."""
+    keys = _beginning_with(
+        incomplete, lambda: _api(context).keys_beginning(TenantId(context.params["tenant"]), incomplete)
+    )
+    return [key for key in keys if is_printable(key)]
 
 
 def _api(context: typer.Context) -> FleetApi:

@@ -227,7 +227,11 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
         )
         return Verdict.WRONG, f"The last sync of tenant {tenant_id} FAILED.", advice
     if tenant.last_outcome is Outcome.DEGRADED:
-        return Verdict.NOTE, f"Documents of tenant {tenant_id} fail.", f"`kbfleet documents {tenant_id}` says which."
+        return (
+            Verdict.NOTE,
+            f"Documents of tenant {tenant_id} fail.",
+            f"`kbfleet documents {tenant_id} --failed` says which.",
+        )
     return None
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
+from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -36,11 +37,20 @@ from urllib3.filepost import encode_multipart_formdata
 
 from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.diagnosis import DiagnosisBody
-from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, FailedDocumentsBody, UploadBody
+from kbfleet.contracts.document_listing import DeletionBody, DocumentDetailsBody, DocumentLinkBody, DocumentsBody
+from kbfleet.contracts.documents import (
+    DocumentRetryBody,
+    DocumentTraceBody,
+    GrantedUploadBody,
+    GrantedUploadsBody,
+    UploadBody,
+)
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
+from kbfleet.domain.document_names import MAX_KEY_BYTES, appearance, document_id
+from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.errors import BucketGone
 from kbfleet.domain.names import TenantId
@@ -54,6 +64,9 @@ _TIMEOUT_SECONDS = 35
 
 _UPLOAD_SECONDS = 300
 """Between two signs of life while a document of up to 50 MB goes out."""
+
+_CONNECTIONS = 16
+"""To one host, that are kept for the next request."""
 
 _JOBS_IN_A_PAGE = 100
 """As many as the API gives at once."""
@@ -177,8 +190,22 @@ class Refused(Exception):
         return self.status == 429 or not 400 <= self.status < 500
 
 
+class NoAnswer(FleetUnreachable):
+    """Nothing came back; the same request may be answered later."""
+
+
 class UploadRefused(Exception):
-    """S3 does not take a document for which the API has granted a form; the message says why."""
+    """S3 does not take a document for which the API has granted a form; the message says why.
+
+    Args:
+        passing: whether it may take it a moment later.
+        expired: whether the form was too old.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False, expired: bool = False) -> None:
+        self.passing = passing
+        self.expired = expired
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -264,9 +291,13 @@ class FleetApi:
     def diagnosis(self, tenant_id: TenantId) -> DiagnosisBody:
         return self._signed(DiagnosisBody, "GET", f"/tenants/{tenant_id}/diagnosis")
 
-    def tenants(self, status: TenantStatus | None) -> TenantsBody:
-        """All of them, over all pages; of one status, if one is given."""
-        pages = list(self._tenant_pages(status))
+    def tenants(self, status: TenantStatus | None, read: Callable[[int], None] = lambda _: None) -> TenantsBody:
+        """All of them, over all pages; of one status, if one is given.
+
+        Args:
+            read: as in `documents`.
+        """
+        pages = _counted(self._tenant_pages(status), lambda page: len(page.tenants), read)
         return pages[-1].model_copy(update={"tenants": tuple(each for page in pages for each in page.tenants)})
 
     def ids_beginning(self, beginning: str) -> list[TenantId]:
@@ -321,13 +352,12 @@ class FleetApi:
         return self._signed(JobBody, "GET", f"/tenants/{tenant_id}/jobs/{quote(name, safe='')}")
 
     def grant_upload(self, tenant_id: TenantId, upload: Upload) -> UploadBody:
-        body = {
-            "key": upload.key,
-            "size": upload.size,
-            "content_type": upload.content_type,
-            "metadata": dict(upload.metadata),
-        }
-        return self._signed(UploadBody, "POST", f"/tenants/{tenant_id}/uploads", body)
+        return self._signed(UploadBody, "POST", f"/tenants/{tenant_id}/uploads", _asked_for(upload))
+
+    def grant_uploads(self, tenant_id: TenantId, uploads: Sequence[Upload]) -> Sequence[GrantedUploadBody]:
+        """In order, one for each; up to `MOST_UPLOADS` can be asked for."""
+        body = {"documents": [{**_asked_for(each), "md5": each.md5} for each in uploads]}
+        return self._signed(GrantedUploadsBody, "POST", f"/tenants/{tenant_id}/uploads/batch", body).documents
 
     def upload(self, tenant_id: TenantId, form: UploadBody, content: bytes) -> None:
         """Sends a document by the form that was granted for it.
@@ -341,7 +371,7 @@ class FleetApi:
         request = AWSRequest("POST", form.url, data=body, headers={"Content-Type": content_type})
         answer = self._answer(request, _UPLOAD_SECONDS)
         if answer.status_code >= 300:
-            raise UploadRefused(_said_by_s3(tenant_id, answer.content))
+            raise refused_by_s3(tenant_id, answer.status_code, answer.content)
 
     def usage(self, tenant_id: TenantId, first: date | None, last: date | None, life: int | None) -> UsageBody:
         """Of the current month, where no days are given; of the present or last life, where none is."""
@@ -349,14 +379,90 @@ class FleetApi:
         query = "&".join(f"{name}={value}" for name, value in asked.items() if value is not None)
         return self._signed(UsageBody, "GET", f"/tenants/{tenant_id}/usage" + (f"?{query}" if query else ""))
 
-    def failed_documents(self, tenant_id: TenantId) -> FailedDocumentsBody:
-        """All of them, over all pages."""
-        page = body = self._signed(FailedDocumentsBody, "GET", f"/tenants/{tenant_id}/documents")
-        while page.next_token is not None:
-            path = f"/tenants/{tenant_id}/documents?next_token={page.next_token}"
-            page = self._signed(FailedDocumentsBody, "GET", path)
-            body = page.model_copy(update={"documents": body.documents + page.documents})
-        return body
+    def documents(
+        self,
+        tenant_id: TenantId,
+        status: DocumentStatus | None = None,
+        prefix: str = "",
+        read: Callable[[int], None] = lambda _: None,
+    ) -> DocumentsBody:
+        """All of them, over all pages; of one status, if one is given, and with keys that begin so.
+
+        Args:
+            read: is told how many there are so far, with each page.
+        """
+        pages = _counted(self._document_pages(tenant_id, status, prefix), lambda page: len(page.documents), read)
+        return pages[-1].model_copy(update={"documents": tuple(each for page in pages for each in page.documents)})
+
+    def keys_beginning(self, tenant_id: TenantId, beginning: str) -> list[str]:
+        """Keys of the first hundred documents that begin so."""
+        return [each.key for each in next(self._document_pages(tenant_id, None, beginning)).documents]
+
+    def _document_pages(
+        self, tenant_id: TenantId, status: DocumentStatus | None, prefix: str
+    ) -> Iterator[DocumentsBody]:
+        path, wanted = f"/tenants/{tenant_id}/documents", dict[str, str]()
+        wanted |= {name: str(value) for name, value in {"status": status, "prefix": prefix}.items() if value}
+        while True:
+            query = urlencode(wanted, quote_via=quote, safe="")
+            yield (page := self._signed(DocumentsBody, "GET", f"{path}?{query}" if query else path))
+            if page.next_token is None:
+                return
+            wanted["next_token"] = page.next_token
+
+    def meant_key(self, tenant_id: TenantId, given: str) -> str:
+        """The key of the document that somebody has named by its key, or by its URI, as other commands show it. A key
+        may look like a URI, of another bucket, too."""
+        key = key_of_uri(given)
+        if key is None:
+            return given
+        found = self._document_if_any(tenant_id, key)
+        if found is not None:
+            return key if appearance(found.uri) == appearance(given) else given
+        possible = len(given.encode()) <= MAX_KEY_BYTES
+        return given if possible and self._document_if_any(tenant_id, given) is not None else key
+
+    def _document_if_any(self, tenant_id: TenantId, key: str) -> DocumentDetailsBody | None:
+        try:
+            return self.document(tenant_id, key)
+        except Refused as refused:
+            if refused.code != "DocumentNotFound":
+                raise
+            return None
+
+    def document(self, tenant_id: TenantId, key: str) -> DocumentDetailsBody:
+        return self._signed(DocumentDetailsBody, "GET", _path_of(tenant_id, key))
+
+    def delete_document(
+        self, tenant_id: TenantId, key: str, *, all_versions: bool, removed_so_far: Callable[[int], None]
+    ) -> DeletionBody:
+        """Until nothing is left that was to be removed; how far that is then.
+
+        Args:
+            removed_so_far: is told of how many versions nothing is left, where it takes several calls.
+        """
+        path = _path_of(tenant_id, key) + ("?all_versions=true" if all_versions else "")
+        removed: int | None = None
+        while True:
+            body = self._signed(DeletionBody, "DELETE", path)
+            if body.versions_removed is not None:
+                removed = (removed or 0) + body.versions_removed
+            if body.complete:
+                return body.model_copy(update={"versions_removed": removed})
+            removed_so_far(removed or 0)
+
+    def document_link(self, tenant_id: TenantId, key: str) -> DocumentLinkBody:
+        return self._signed(DocumentLinkBody, "GET", f"{_path_of(tenant_id, key)}/link")
+
+    def opened(self, link: DocumentLinkBody) -> bytes:
+        """The document that a link opens.
+
+        Raises: FleetUnreachable: S3 does not give it, or did not answer.
+        """
+        answer = self._answer(AWSRequest("GET", link.url), _UPLOAD_SECONDS)
+        if answer.status_code >= 300:
+            raise FleetUnreachable(f"S3 did not give the document (HTTP {answer.status_code}).")
+        return answer.content
 
     def why(self, tenant_id: TenantId, key: ObjectKey) -> DocumentTraceBody:
         """Where a document is on its way into answers."""
@@ -364,7 +470,8 @@ class FleetApi:
 
     def document_retry(self, tenant_id: TenantId) -> DocumentRetryBody | None:
         """The last one that was requested."""
-        return self._signed(FailedDocumentsBody, "GET", f"/tenants/{tenant_id}/documents?limit=1").retry
+        query = urlencode({"status": DocumentStatus.LEFT_OUT, "limit": 1})
+        return self._signed(DocumentsBody, "GET", f"/tenants/{tenant_id}/documents?{query}").retry
 
     def retry_documents(self, tenant_id: TenantId) -> DocumentRetryBody:
         return self._signed(DocumentRetryBody, "POST", f"/tenants/{tenant_id}/documents/retry", {})
@@ -415,10 +522,34 @@ class FleetApi:
 
     def _answer(self, request: AWSRequest, timeout: int) -> AWSResponse:
         try:
-            return URLLib3Session(timeout=timeout, verify=True).send(request.prepare())
+            return _http(timeout).send(request.prepare())
         except HTTPClientError as error:
             address = urlsplit(str(request.url))
-            raise FleetUnreachable(f"{address.scheme}://{address.netloc} did not answer: {error}.") from error
+            raise NoAnswer(f"{address.scheme}://{address.netloc} did not answer: {error}.") from error
+
+
+@cache
+def _http(timeout: int) -> URLLib3Session:
+    """Kept, with its connections: a new one for each of many documents would take longer than the document."""
+    return URLLib3Session(timeout=timeout, verify=True, max_pool_connections=_CONNECTIONS)
+
+
+def _counted(pages: Iterable[Body], number: Callable[[Body], int], read: Callable[[int], None]) -> list[Body]:
+    """All pages; `read` is told with each how many things are on those so far."""
+    listed: list[Body] = []
+    for page in pages:
+        listed.append(page)
+        read(sum(map(number, listed)))
+    return listed
+
+
+def key_of_uri(given: str) -> str | None:
+    """What a URI of S3 says behind the bucket; `None` if it is none."""
+    return given.removeprefix("s3://").partition("/")[2] or None if given.startswith("s3://") else None
+
+
+def _path_of(tenant_id: TenantId, key: str) -> str:
+    return f"/tenants/{tenant_id}/documents/{document_id(key)}"
 
 
 def _said(asked: AskRequest) -> dict[str, Any]:
@@ -426,15 +557,28 @@ def _said(asked: AskRequest) -> dict[str, Any]:
     return asked.model_dump(exclude_defaults=True)
 
 
-def _said_by_s3(tenant_id: TenantId, content: bytes) -> str:
+def _asked_for(upload: Upload) -> dict[str, Any]:
+    asked: dict[str, Any] = {
+        "key": upload.key,
+        "size": upload.size,
+        "content_type": upload.content_type,
+        "metadata": dict(upload.metadata),
+    }
+    return asked if upload.metadata_file is None else {**asked, "metadata_file": dict(upload.metadata_file)}
+
+
+def refused_by_s3(tenant_id: TenantId, status: int, content: bytes) -> UploadRefused:
+    """What S3 answers to a form, in words."""
     try:
         error = fromstring(content)  # noqa: S314 -- from the host that the API has named
     except ParseError:
-        return "S3 did not take the document, and gave no reason."
+        return UploadRefused("S3 did not take the document, and gave no reason.", passing=status >= 500)
     code, message = error.findtext("Code") or "", error.findtext("Message") or "no reason given"
     if code == "NoSuchBucket":
-        return str(BucketGone.of(tenant_id))
-    return f"S3 did not take the document: {code}: {message}"
+        return UploadRefused(str(BucketGone.of(tenant_id)))
+    # Of the form itself S3 says "Invalid according to Policy: Policy expired."; of what signed it, ExpiredToken.
+    expired = code == "ExpiredToken" or (code == "AccessDenied" and "expired" in message)
+    return UploadRefused(f"S3 did not take the document: {code}: {message}", passing=status >= 500, expired=expired)
 
 
 def _refused(answer: AWSResponse) -> Refused:

@@ -7,8 +7,8 @@ import sys
 
 import typer
 
-from cli.arguments import FLEET_PANEL, TENANTS_PANEL
-from cli.commands import alerts, asking, dlq, documents, fleet, jobs, stack, sync, tenant, verify
+from cli.arguments import DOCUMENTS_PANEL, FLEET_PANEL, TENANTS_PANEL
+from cli.commands import alerts, asking, dlq, documents, fleet, jobs, stack, sync, tenant, upload, verify, why
 from cli.costs.command import costs
 from cli.exit_codes import ExplainingGroup
 
@@ -24,7 +24,9 @@ app = typer.Typer(
 app.add_typer(tenant.app, name="tenant", rich_help_panel=TENANTS_PANEL)
 app.add_typer(sync.app, name="sync", rich_help_panel=TENANTS_PANEL)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=TENANTS_PANEL)
-app.add_typer(documents.app)
+app.add_typer(documents.app, name="documents", rich_help_panel=DOCUMENTS_PANEL)
+app.add_typer(upload.app)
+app.add_typer(why.app)
 app.add_typer(asking.app)
 app.add_typer(fleet.app)
 app.add_typer(verify.app)

@@ -10,6 +10,10 @@ from cli.fleet_api import FleetUnreachable, Refused
 from cli.terminal import err, literal, marked
 
 POLL_SECONDS = 1.0
+_LINES = 10
+"""That a count with a known end makes where there is no terminal."""
+_COUNTED_A_LINE = 1_000
+"""Where the end is not known."""
 _UNANSWERED_LOOKS = 10
 """In a row, after which waiting makes no sense any more."""
 
@@ -25,6 +29,7 @@ class Progress:
         self._what = what
         self._began = time.monotonic()
         self._shown = ""
+        self._line = 0
         self._status = err.status(marked(literal(what))) if err.is_terminal else None
 
     def __enter__(self) -> Progress:
@@ -43,6 +48,14 @@ class Progress:
         elif state != self._shown:
             err.print(marked(literal(f"  {self._what}: {state}")), soft_wrap=True)
         self._shown = state
+
+    def count(self, number: int, of: int | None = None) -> None:
+        """Says how many are done, and of how many, where that is known: each on a terminal; a line now and then
+        elsewhere."""
+        line = number // _COUNTED_A_LINE if of is None else number * _LINES // max(of, 1)
+        if self._status or line > self._line:
+            self.show(f"{number:,}" if of is None else f"{number:,} of {of:,}")
+        self._line = max(line, self._line)
 
 
 def watch(what: str, look: Callable[[Show], Result | None]) -> Result:

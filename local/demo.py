@@ -314,8 +314,12 @@ class Demo:
 
     def post_ask(self, body: bytes, token: str | None) -> tuple[int, dict[str, Any]]:
         """What `POST /ask` answers: status and decoded body."""
+        return self.post("/ask", body, token)
+
+    def post(self, path: str, body: bytes, token: str | None) -> tuple[int, dict[str, Any]]:
+        """What the API answers a tenant's user: status and decoded body."""
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        return _http("POST", f"{self.outputs['ApiUrl']}/ask", body, headers)
+        return _http("POST", f"{self.outputs['ApiUrl']}{path}", body, headers)
 
     def _cited(self, answer: dict[str, Any]) -> set[str]:
         return {source["uri"] for citation in answer["citations"] for source in citation["sources"]}

@@ -115,6 +115,25 @@ FACTS = (
         Speed.SCALED,
         f"{_DELAYS}test_switching_event_bridge_off_and_on_takes_five_minutes_again",
     ),
+    Fact(
+        "keys-that-no-body-names",
+        "a key may hold what XML has no character for: no DeleteObjects can name it, DeleteObject removes its "
+        "versions, and lists have it percent-encoded",
+        D,
+        "Amazon S3 user guide, Naming Amazon S3 objects; API reference, ListObjectVersions; W3C, XML 1.0, 2.2",
+        "as it is: 400 MalformedXML",
+        Speed.NONE,
+        "tests/local/stack/test_version_lists.py::test_no_batch_names_what_xml_has_no_character_for",
+    ),
+    Fact(
+        "etag-of-one-piece",
+        "the ETag of what was put in one piece, and is not encrypted with a key of KMS, is its MD5",
+        D,
+        "Amazon S3 API reference, Object",
+        "as it is",
+        Speed.NONE,
+        "tests/local/stack/test_version_lists.py::test_what_is_put_in_one_piece_is_listed_with_its_md5",
+    ),
     # --- keys, roles, functions, models ---
     Fact(
         "usage-key-counts",

@@ -117,7 +117,7 @@ class Crowd:
 
 def measure(scale: Scale, said: Callable[[str], None]) -> Sequence[Crowd]:
     """What each crowd got. `said` is called with what is being done."""
-    with _fleet(scale, said) as fleet:
+    with running_fleet(scale, said) as fleet:
         even = dict.fromkeys(fleet.tenants, scale.askers // scale.tenants)
         loud, *others = fleet.tenants
         uneven = {loud: scale.askers - len(others), **dict.fromkeys(others, 1)}
@@ -168,12 +168,12 @@ def table(crowds: Sequence[Crowd]) -> Table:
     return shown
 
 
-class _Fleet:
+class Fleet:
     """A local AWS with tenants that can be asked."""
 
     def __init__(self, configuration: StackConfiguration, api_url: str, tenants: Sequence[str]) -> None:
         self.tenants = tenants
-        self._configuration = configuration
+        self.configuration = configuration
         self._url = urlsplit(f"{api_url}/ask")
         issuer = IdentityProvider.open(configuration.token_issuer, configuration.signing_key)
         self._tokens = {tenant: issuer.mint(tenant, expires_in=24 * 3600) for tenant in tenants}
@@ -181,9 +181,9 @@ class _Fleet:
 
     def limit(self, rate: float | None) -> None:
         """Bedrock takes so many questions in a second of real time from now on, or as many as come."""
-        rates = {_OPERATION: None if rate is None else rate / self._configuration.speed}
+        rates = {_OPERATION: None if rate is None else rate / self.configuration.speed}
         request = Request(  # noqa: S310 - our own address
-            f"{self._configuration.aws_url}/_emulator/request-rates", json.dumps(rates).encode(), method="PATCH"
+            f"{self.configuration.aws_url}/_emulator/request-rates", json.dumps(rates).encode(), method="PATCH"
         )
         with urlopen(request, timeout=10):  # noqa: S310
             pass
@@ -228,7 +228,7 @@ class _Fleet:
 
 
 @contextmanager
-def _fleet(scale: Scale, said: Callable[[str], None]) -> Iterator[_Fleet]:
+def running_fleet(scale: Scale, said: Callable[[str], None]) -> Iterator[Fleet]:
     """Starts a local AWS of its own and makes the tenants; nothing of it is left when the block is left."""
     with TemporaryDirectory() as folder:
         configuration = StackConfiguration(
@@ -250,7 +250,7 @@ def _fleet(scale: Scale, said: Callable[[str], None]) -> Iterator[_Fleet]:
             tenants = [f"tenant-{number}" for number in range(1, scale.tenants + 1)]
             said(f"Making {scale.tenants} tenants …")
             _provision(configuration, deployed.outputs["ApiUrl"], tenants)
-            yield _Fleet(configuration, deployed.outputs["ApiUrl"], tenants)
+            yield Fleet(configuration, deployed.outputs["ApiUrl"], tenants)
         finally:
             process.stop(configuration.state_directory)
 

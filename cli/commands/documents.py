@@ -1,56 +1,144 @@
-"""`kbfleet documents`, `upload` and `why`: what a tenant's documents come to."""
+"""`kbfleet documents`: a tenant's documents, what is true of each, and what can be done with one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
+from typer.core import TyperGroup
 
-from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack, Tenant
+from cli.arguments import DEFAULT_STACK, Document, Json, Region, Stack, Tenant
+from cli.completion import ids_of_the_fleet
 from cli.document_retries import tried
 from cli.documents_left_out import not_known_lines
-from cli.exit_codes import BAD_INPUT, FAILED, stop
-from cli.fleet_api import FleetApi, Refused, UploadRefused
+from cli.exit_codes import FAILED
+from cli.fleet_api import FleetApi
 from cli.progress import Progress
-from cli.terminal import DONE, Column, Listing, err, literal, marked, moment, moment_in_table, present
-from kbfleet.contracts.documents import DocumentTraceBody, FailedDocumentsBody, UploadBody
-from kbfleet.domain.document_examination import EDGE_BYTES, DocumentFault, DocumentSample, examine
-from kbfleet.domain.document_names import form_of, other_spellings
-from kbfleet.domain.document_trace import ObjectKey, Verdict
+from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
+from kbfleet.contracts.document_listing import (
+    DeletionBody,
+    DocumentBody,
+    DocumentDetailsBody,
+    DocumentLinkBody,
+)
+from kbfleet.domain.document_names import appearance, form_of
+from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.failed_documents import FailureStatus
-from kbfleet.domain.metadata_filter import is_number
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.uploads import DocumentKey, Upload
-
-app = typer.Typer()
 
 
-@app.command(rich_help_panel=DOCUMENTS_PANEL)
-def documents(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
-    """Show which of the tenant's documents could not be ingested, since when, and why."""
+class _ListingGroup(TyperGroup):
+    """`kbfleet documents acme` is `kbfleet documents list acme`. A tenant that is called as one of the commands has to
+    be listed by the latter."""
 
-    def shown(body: FailedDocumentsBody) -> Iterator[RenderableType]:
+    otherwise = "list"
+    """The command that is meant where none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = args[:1]
+        others = given and given[0] not in {*self.commands, *ctx.help_option_names}
+        return super().parse_args(ctx, [self.otherwise, *args] if others else args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        return [*super().shell_complete(ctx, incomplete), *map(_Completed, ids_of_the_fleet(incomplete))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Completed:
+    """What a shell is told; of what typer has for it, it makes no part of what others may use."""
+
+    value: str
+    type: str = "plain"
+    help: str | None = None
+
+
+app = typer.Typer(
+    cls=_ListingGroup,
+    help="A tenant's documents: which are answered from, which are left out and why. `kbfleet documents acme` lists "
+    "them.",
+    no_args_is_help=True,
+)
+
+
+@app.command("list")
+def list_documents(
+    tenant: Tenant,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that are left out, and why.")] = False,
+    prefix: Annotated[str, typer.Option(help="Only those whose keys begin so.")] = "",
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Show the tenant's documents: which are answered from, which are not yet, which are left out and why."""
+    api = FleetApi.of_stack(stack, region)
+    with Progress("Documents") as progress:
+        body = api.documents(tenant, DocumentStatus.LEFT_OUT if failed else None, prefix, progress.count)
+
+    def shown(_: object) -> Iterator[RenderableType]:
         if body.documents:
-            yield _listing(body)
-        elif body.not_known is None:
+            yield _failures(body.documents) if failed else _listing(body.documents)
+        if not failed:
+            yield _summary(tenant, body.documents)
+            yield from _clashes(body.documents)
+        elif not body.documents and body.not_known is None:
             yield f"{DONE} No document of tenant {tenant} is known to have failed."
         if body.not_known is not None:
             yield from not_known_lines(body.not_known)
         if body.retry and body.retry.ended_at is None:
             yield f"A retry of these documents began at {moment(body.retry.requested_at)}: {tried(body.retry)}."
 
-    present(FleetApi.of_stack(stack, region).failed_documents(tenant), shown, as_json=as_json)
+    present(body, shown, as_json=as_json)
 
 
-def _listing(body: FailedDocumentsBody) -> Listing:
-    newest_first = sorted(body.documents, key=lambda document: (document.since, document.uri), reverse=True)
+_WORDS: Mapping[DocumentStatus, str] = {
+    DocumentStatus.ANSWERED_FROM: "answered from",
+    DocumentStatus.LEFT_OUT: "left out",
+    DocumentStatus.BEING_INDEXED: "being indexed",
+    DocumentStatus.NOT_SEEN_YET: "not seen yet",
+    DocumentStatus.UNKNOWN: "not known",
+    DocumentStatus.DELETED: "deleted, still answered from",
+    DocumentStatus.GONE: "deleted, not answered from",
+}
+_COLOURS = {DocumentStatus.ANSWERED_FROM: "green", DocumentStatus.LEFT_OUT: "red", DocumentStatus.GONE: "dim"}
+
+
+def _status(document: DocumentBody) -> str:
+    return f"[{_COLOURS.get(document.status, 'yellow')}]{_WORDS[document.status]}[/]"
+
+
+def _listing(documents: Sequence[DocumentBody]) -> Listing:
+    return Listing(
+        [
+            Column("Document"),
+            Column("Bytes", numbers=True),
+            Column("Changed (UTC)"),
+            Column("Status"),
+            Column("Since (UTC)"),
+            Column("Reason", prose=True),
+        ],
+        [
+            (
+                literal(each.key) + _unusual_form(each.key),
+                "" if each.size is None else f"{each.size:,}",
+                _time(each.changed_at),
+                _status(each),
+                _time(each.since),
+                literal(each.for_people) if each.status is DocumentStatus.LEFT_OUT else "",
+            )
+            for each in documents
+        ],
+        caption=_caption(documents),
+    )
+
+
+def _failures(documents: Iterable[DocumentBody]) -> Listing:
+    newest_first = sorted(documents, key=lambda each: (_time(each.since), each.uri), reverse=True)
     return Listing(
         [
             Column("Document"),
@@ -61,205 +149,201 @@ def _listing(body: FailedDocumentsBody) -> Listing:
         ],
         [
             (
-                literal(document.uri) + _unusual_form(document.uri),
-                moment_in_table(document.since),
-                str(document.times),
-                "yes" if document.status is FailureStatus.SET_ASIDE else "no",
-                literal(document.for_people),
+                literal(each.uri) + _unusual_form(each.key),
+                _time(each.since),
+                "" if each.times is None else str(each.times),
+                "yes" if each.set_aside else "no",
+                literal(each.for_people),
             )
-            for document in newest_first
+            for each in newest_first
         ],
-        caption="Keys in Unicode form NFD, as some file systems give them, look like those that are typed in NFC, and "
-        "are others to S3."
-        if any(_unusual_form(document.uri) for document in body.documents)
-        else "",
+        caption=_caption(newest_first),
     )
 
 
-def _unusual_form(uri: str) -> str:
-    form = form_of(uri)
+def _time(at: Any) -> str:
+    return "" if at is None else moment_in_table(at)
+
+
+def _unusual_form(key: str) -> str:
+    form = form_of(key)
     return f" [yellow]({form})[/]" if form != "NFC" else ""
 
 
-@app.command(rich_help_panel=DOCUMENTS_PANEL)
-def upload(
-    tenant: Tenant,
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The document.")],
-    key: Annotated[
-        str | None, typer.Option(help="Where it goes, such as handbook/rules.pdf. By default, its name.")
-    ] = None,
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="An attribute as name=value, by which answers can be filtered. Can be repeated. A number, true and "
-            'false are taken as such, as is a list of texts: \'topic=["prices","rental"]\'. Double quotes make a text '
-            "of them: 'year=\"2026\"'."
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Send it although it seems that Bedrock cannot read it.")
-    ] = False,
-    as_json: Json = False,
-    stack: Stack = DEFAULT_STACK,
-    region: Region = None,
+def _caption(documents: Sequence[DocumentBody]) -> str:
+    if not any(_unusual_form(each.key) for each in documents):
+        return ""
+    return (
+        "Keys in Unicode form NFD, as some file systems give them, look like those that are typed in NFC, and are "
+        "others to S3."
+    )
+
+
+def _summary(tenant: TenantId, documents: Sequence[DocumentBody]) -> str:
+    counts = Counter(each.status for each in documents)
+    gone = counts.pop(DocumentStatus.DELETED, 0)
+    in_bucket = sum(counts.values())
+    if not in_bucket and not gone:
+        return f"Tenant {tenant} has no documents."
+    parts = [f"{counts[status]:,} {word}" for status, word in _WORDS.items() if counts[status]]
+    listed = f": {', '.join(parts)}" if parts else ""
+    deleted = f" {counted(gone, 'document')} deleted, and still answered from." if gone else ""
+    sign = f"{DONE} " if counts[DocumentStatus.ANSWERED_FROM] == in_bucket and not gone else ""
+    return f"{sign}{in_bucket:,} in the bucket{listed}.{deleted}"
+
+
+def _clashes(documents: Iterable[DocumentBody]) -> Iterator[str]:
+    """Names that look the same, and are two to S3."""
+    alike: dict[str, list[str]] = {}
+    for each in documents:
+        if each.status not in {DocumentStatus.DELETED, DocumentStatus.GONE}:
+            alike.setdefault(appearance(each.key), []).append(each.key)
+    for keys in (keys for keys in alike.values() if len(keys) > 1):
+        forms = " and ".join(map(form_of, keys))
+        yield (
+            f"[yellow]![/] {literal(keys[0])} is there {len(keys)} times, in Unicode forms {forms}, which look the "
+            "same: each is answered from. Delete the one that is not meant."
+        )
+
+
+@app.command("show")
+def show_document(
+    tenant: Tenant, key: Document, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None
 ) -> None:
-    """Upload a document of a tenant. It is synced by itself. One that Bedrock can never read is refused."""
-    attributes = _attributes(metadata or [])
-    with _naming(file, key):
-        given = DocumentKey(key) if key is not None else None
-    _check(file, given or file.name, although=force)
-    with _naming(file, key):
-        wanted = Upload(given or DocumentKey(file.name), file.stat().st_size, metadata=attributes)
+    """Show what is known of one document. Exit code 1 when it is left out."""
     api = FleetApi.of_stack(stack, region)
-    with Progress(f"Uploading {file.name}") as progress, _naming(file, key):
-        progress.show("asking for a form")
-        granted, form = _granted(api, tenant, wanted)
-        progress.show(f"sending {wanted.size:,} bytes")
-        api.upload(tenant, form, file.read_bytes())
+    key = api.meant_key(tenant, key)
+    body = api.document(tenant, key)
 
     def shown(_: object) -> Iterator[RenderableType]:
-        yield f"{DONE} {literal(granted.key)} is uploaded, and will be synced soon."
-        if granted.key != wanted.key:
+        yield Details(list(_details(body)), title=literal(body.key))
+        if body.key != key:
             yield (
-                f"  It replaces the document that is there under this name in Unicode form {form_of(granted.key)}; "
-                f"the name that was given is in {form_of(wanted.key)}."
+                f"[yellow]![/] Its key is in Unicode form {form_of(body.key)}; the one that was given looks the same "
+                f"and is in {form_of(key)}, which S3 takes for another."
             )
-        for name, value in attributes.items():
-            yield f"  {literal(name)} = {literal(json.dumps(value, ensure_ascii=False))} [dim]({_kind(value)})[/]"
+        yield from _also_there(body)
+        if body.status is DocumentStatus.UNKNOWN:
+            yield f"→ `kbfleet why {tenant} KEY` follows it on its way into answers."
 
-    result = {"tenant_id": tenant, "key": granted.key, "size": granted.size, "metadata": attributes}
-    present(result, shown, as_json=as_json)
-
-
-def _check(file: Path, key: str, *, although: bool) -> None:
-    """Looks at a file as kbfleet looks at a document that failed. Nothing is sent if it can never be read; what only
-    seems so is said."""
-    finding = examine(_sample(file, key))
-    if finding is None:
-        return
-    said = f"{file.name}: {finding.explanation} {finding.remedy}"
-    never_taken = {DocumentFault.EMPTY, DocumentFault.TOO_LARGE, DocumentFault.FORMAT}
-    if finding.fault in never_taken:
-        stop(f"{said} Nothing was sent.", BAD_INPUT)
-    if finding.certain and not although:
-        stop(f"{said} Nothing was sent; --force sends it all the same.", BAD_INPUT)
-    err.print(marked(f"[yellow]![/] {literal(said)}"), soft_wrap=True)
-
-
-def _sample(file: Path, key: str) -> DocumentSample:
-    size = file.stat().st_size
-    with file.open("rb") as content:
-        head = content.read(EDGE_BYTES)
-        content.seek(max(EDGE_BYTES, size - EDGE_BYTES))
-        return DocumentSample(key, size, head, content.read(EDGE_BYTES))
-
-
-@contextmanager
-def _naming(file: Path, key: str | None) -> Iterator[None]:
-    """A refusal of a document names its file, and where it was to go."""
-    named = f"{file} (--key {key})" if key else str(file)
-    try:
-        yield
-    except InvalidInput as error:
-        # The metadata are given beside the file; key, type and size are the file's own.
-        said = str(error) if error.field == "metadata" else str(error).removeprefix(f"{error.field}: ")
-        raise InvalidInput(named, said) from error
-    except Refused as refused:
-        raise Refused(refused.status, refused.code, f"{named}: {refused.detail}") from refused
-    except UploadRefused as refused:
-        raise UploadRefused(f"{named}: {refused}") from refused
-
-
-def _granted(api: FleetApi, tenant: TenantId, wanted: Upload) -> tuple[Upload, UploadBody]:
-    """A form for the key that was wanted, or for that under which the document is there, in another Unicode form.
-
-    Raises: Refused.
-    """
-    others = iter(other_spellings(wanted.key))
-    upload = wanted
-    while True:
-        try:
-            return upload, api.grant_upload(tenant, upload)
-        except Refused as refused:
-            other = next(others, None) if refused.code == "KeySpelledOtherwise" else None
-            if other is None:
-                raise
-            upload = replace(wanted, key=DocumentKey(other))
-
-
-def _attributes(pairs: list[str]) -> dict[str, object]:
-    """Raises: InvalidInput."""
-    attributes: dict[str, object] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise InvalidInput("metadata", f"{pair!r} is not name=value.")
-        if name in attributes:
-            raise InvalidInput("metadata", f"{name!r} is given twice.", remedy=f'Give a list: \'{name}=["a","b"]\'.')
-        attributes[name] = _value(name, text)
-    return attributes
-
-
-def _value(name: str, text: str) -> object:
-    """What stands for a number, a boolean, a list or a text in JSON is that; everything else is text.
-
-    Raises: InvalidInput: what begins like a list or a quoted text must be one.
-    """
-    try:
-        value = json.loads(text, parse_constant=_no_number)
-    except ValueError as error:
-        if text.startswith(("[", '"')):
-            remedy = f'A list is \'{name}=["a","b"]\'; a text that begins so is written in JSON\'s double quotes.'
-            raise InvalidInput(
-                "metadata", f"{name}: {text!r} is no list and no text in JSON.", remedy=remedy
-            ) from error
-        return text
-    if is_number(value) or isinstance(value, bool | list | str):
-        return value
-    if isinstance(value, int | float):
-        remedy = f"To have it as text: '{name}=\"{text}\"'."
-        raise InvalidInput("metadata", f"{name}: {text} is too large a number.", remedy=remedy)
-    return text
-
-
-def _no_number(name: str) -> NoReturn:
-    """Python reads NaN and Infinity, which JSON does not have."""
-    raise ValueError(name)
-
-
-def _kind(value: object) -> str:
-    return {bool: "true or false", int: "number", float: "number", list: "list of texts"}.get(type(value), "text")
-
-
-def _object_key(text: str) -> ObjectKey:
-    """Also of a URI, as other commands show it. Raises: InvalidInput."""
-    return ObjectKey(text.removeprefix("s3://").partition("/")[2] if text.startswith("s3://") else text)
-
-
-@app.command(rich_help_panel=DOCUMENTS_PANEL)
-def why(
-    tenant: Tenant,
-    key: Annotated[
-        ObjectKey,
-        typer.Argument(
-            parser=_object_key, metavar="KEY", help="Of the document, such as handbook/rules.pdf; or its s3:// URI."
-        ),
-    ],
-    as_json: Json = False,
-    stack: Stack = DEFAULT_STACK,
-    region: Region = None,
-) -> None:
-    """Say why a document is not found: where it is stuck on its way into answers. Exit code 1 when it is stuck."""
-    body = FleetApi.of_stack(stack, region).why(tenant, key)
-    present(body, _shown_of_trace, as_json=as_json)
-    if body.stuck_at is not None:
+    present(body, shown, as_json=as_json)
+    if body.status is DocumentStatus.LEFT_OUT:
         raise typer.Exit(FAILED)
 
 
-def _shown_of_trace(body: DocumentTraceBody) -> Iterator[RenderableType]:
-    signs = {Verdict.PASSED: DONE, Verdict.WAITING: "[yellow]…[/]", Verdict.BROKEN: "[red]✗[/]"}
-    for hop in body.hops:
-        name = hop.hop.lower().replace("_", " ")
-        yield f"{signs[hop.verdict]} {name}: {literal(hop.finding)}"
-        if hop.advice:
-            yield f"  → {literal(hop.advice)}"
+def _details(body: DocumentDetailsBody) -> Iterator[tuple[str, str]]:
+    since = f" since {moment(body.since)}" if body.since is not None else ""
+    yield "status", f"{_status(body)}{since}"
+    if body.known_from is not None:
+        yield "known from", literal(body.known_from.lower())
+    if body.job is not None:
+        yield "job", literal(body.job)
+    if body.status is DocumentStatus.LEFT_OUT:
+        yield "reason", literal(body.for_people)
+    if body.size is not None:
+        yield "size", f"{body.size:,} bytes"
+    if body.changed_at is not None:
+        yield "changed", moment(body.changed_at)
+    if body.metadata is not None:
+        for name, value in body.metadata.items():
+            yield "metadata", f"{literal(name)} = {literal(json.dumps(value, ensure_ascii=False))}"
+    elif body.metadata_bytes is not None:
+        yield "metadata", f"{body.metadata_bytes:,} bytes that cannot be read"
+
+
+def _also_there(body: DocumentDetailsBody) -> Iterator[str]:
+    for other in body.also_there:
+        yield (
+            f"[yellow]![/] {literal(other)}, in Unicode form {form_of(other)}, is there, too: it looks the same, and "
+            "both are answered from."
+        )
+    for stray in body.stray_metadata:
+        yield (
+            f"[yellow]![/] {literal(stray)}, in Unicode form {form_of(stray)}, looks like its metadata file, and "
+            "Bedrock does not read it. Upload the document anew with both files in one folder."
+        )
+
+
+@app.command("open")
+def open_document(
+    tenant: Tenant,
+    key: Document,
+    output: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Save it there, in place of showing a link.")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser", help="Open the link in the browser.")] = False,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Give a link to a document that is good for a few minutes, for whoever has it; or save the document."""
+    api = FleetApi.of_stack(stack, region)
+    key = api.meant_key(tenant, key)
+    link = api.document_link(tenant, key)
+    if output is not None:
+        output.write_bytes(api.opened(link))
+    if browser:
+        typer.launch(link.url)
+
+    def shown(_: DocumentLinkBody) -> Iterator[RenderableType]:
+        if output is not None:
+            yield f"{DONE} {literal(key)} is saved as {literal(str(output))}."
+        else:
+            yield literal(link.url)
+
+    present(link, shown, as_json=as_json)
+
+
+@app.command("delete")
+def delete_document(
+    tenant: Tenant,
+    key: Document,
+    all_versions: Annotated[
+        bool,
+        typer.Option(
+            "--all-versions", help="Remove older versions, too, as a law may ask for: nothing brings it back."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Delete a document with its metadata file. It is answered from until the next sync, which comes by itself."""
+    api = FleetApi.of_stack(stack, region)
+    key = api.meant_key(tenant, key)
+    if not yes:
+        _confirm(literal(key), for_good=all_versions)
+    with Progress("Deleting") as progress:
+
+        def removed(versions: int) -> None:
+            progress.show(f"{counted(versions, 'version')} gone for good")
+
+        body = api.delete_document(tenant, key, all_versions=all_versions, removed_so_far=removed)
+
+    def shown(deleted: DeletionBody) -> Iterator[RenderableType]:
+        kept = (
+            "Older versions are kept in the bucket."
+            if deleted.versions_removed is None
+            else f"{counted(deleted.versions_removed, 'version')} are gone for good."
+        )
+        yield f"{DONE} {literal(deleted.document.key)} is deleted from the bucket. {kept}"
+        if deleted.document.status is DocumentStatus.GONE:
+            yield "It is not answered from."
+        else:
+            yield (
+                "It may be answered from until the next sync has ended, which comes by itself: `kbfleet documents show "
+                f"{tenant} KEY` says when."
+            )
+
+    present(body, shown, as_json=as_json)
+
+
+def _confirm(key: str, *, for_good: bool) -> None:
+    """Raises: InvalidInput when the answer is not yes."""
+    try:
+        agreed = typer.confirm(f"Delete {key}{' with all its versions, for good' if for_good else ''}?", err=True)
+    except typer.Abort:
+        raise InvalidInput("key", "nobody answered; nothing was done. Give --yes.") from None
+    if not agreed:
+        raise InvalidInput("key", "nothing was done.")

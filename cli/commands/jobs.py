@@ -105,7 +105,7 @@ def _after(job: JobStateChangeDetail) -> str:
 
 def _left_out(body: JobBody) -> Listing:
     shown = len(body.left_out)
-    more = f"{shown} of {body.left_out_total}; `kbfleet documents {body.job.tenant_id}` shows all."
+    more = f"{shown} of {body.left_out_total}; `kbfleet documents {body.job.tenant_id} --failed` shows all."
     return Listing(
         [Column("Left out, and not fixed since"), Column("Set aside"), Column("Reason", prose=True)],
         [

@@ -123,7 +123,7 @@ def retry_failed(
         elif not trouble:
             yield (
                 f"Nothing was retried: no document of tenant {tenant} is in the list of those that failed. "
-                f"`kbfleet documents {tenant}` says whether all are known."
+                f"`kbfleet documents {tenant} --failed` says whether all are known."
             )
 
     present(retry, shown, as_json=as_json)
@@ -156,6 +156,6 @@ def _trouble(tenant: TenantId, retry: DocumentRetryBody) -> str:
         return (
             f"Of the documents that were retried, {retry.fixed} are fixed, {retry.failed} failed again"
             f"{unanswered}{skipped}. "
-            f"`kbfleet documents {tenant}` says why."
+            f"`kbfleet documents {tenant} --failed` says why."
         )
     return ""

@@ -15,7 +15,7 @@ from cli.documents_left_out import left_out
 from cli.exit_codes import BAD_INPUT, stop
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
-from cli.progress import Show, watch
+from cli.progress import Progress, Show, watch
 from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
 from kbfleet.contracts.tenants import ExecutionBody, ListedTenantBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
@@ -114,7 +114,10 @@ def list_tenants(
         else:
             yield _none_of(status)
 
-    present(FleetApi.of_stack(stack, region).tenants(status), shown, as_json=as_json)
+    api = FleetApi.of_stack(stack, region)
+    with Progress("Tenants") as progress:
+        body = api.tenants(status, progress.count)
+    present(body, shown, as_json=as_json)
 
 
 def _none_of(status: TenantStatus | None) -> str:

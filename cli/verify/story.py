@@ -17,6 +17,7 @@ from cli.verify.under_test import LOOK_SECONDS, AlertsLeft, Late, Trial
 from kbfleet.contracts.asking import AskResponse, TenantAskRequest
 from kbfleet.contracts.tenants import SyncBody, TenantBody
 from kbfleet.domain.answer import Question
+from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import DisplayName
@@ -309,7 +310,10 @@ def break_and_repair(trial: Trial) -> None:
         before = trial.fleet.alerts_left()
         outcome = _sync_after(trial, b" \n")
         named = trial.eventually(
-            lambda: any(each.uri.endswith(_BROKEN_KEY) for each in trial.fleet.api.failed_documents(ONE).documents),
+            lambda: any(
+                each.uri.endswith(_BROKEN_KEY)
+                for each in trial.fleet.api.documents(ONE, DocumentStatus.LEFT_OUT).documents
+            ),
             _BUSY_SECONDS,
         )
         trial.note("broken-document-named", Word(f"{'named' if named else 'not named'}, the sync is {outcome}"))

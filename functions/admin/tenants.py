@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
-from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, FailedDocumentsQuery
+from kbfleet.contracts.documents import DocumentRetryBody
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
 from kbfleet.contracts.tenants import (
     ExecutionBody,
@@ -27,7 +27,6 @@ from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.errors import ExecutionNotFound, JobNotFound, ResourceMissing
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import can_be_a_job
-from kbfleet.domain.left_out import left_out_not_known
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant import Tenant
 from kbfleet.logs import logger
@@ -243,21 +242,6 @@ def get_usage(request: Request, query: UsageQuery) -> HttpResponse:
     return respond(UsageBody.from_domain(life, period, days))
 
 
-def get_documents(request: Request, query: FailedDocumentsQuery) -> HttpResponse:
-    """The documents that fail, a page of them, and how trying them again goes."""
-    tenant = bootstrap.registry().get(_tenant_id(request))
-    page = bootstrap.failed_documents().page(tenant.this_life, query.limit, query.next_token)
-    retry = bootstrap.document_retries().find(tenant.this_life)
-    return respond(
-        FailedDocumentsBody(
-            documents=tuple(map(FailedDocumentBody.from_domain, page.documents)),
-            next_token=page.following,
-            retry=DocumentRetryBody.from_domain(retry) if retry else None,
-            not_known=left_out_not_known(bootstrap.ledger().find(tenant.live_knowledge)),
-        )
-    )
-
-
 def post_document_retry(request: Request) -> HttpResponse:
     """Has the documents that fail tried again, by themselves."""
     retry = request_retry(
@@ -286,7 +270,6 @@ ROUTES = {
     ("GET", "/tenants/{tenant_id}/jobs"): Route(get_jobs, JobsQuery),
     ("GET", "/tenants/{tenant_id}/jobs/{job}"): Route(get_job),
     ("GET", "/tenants/{tenant_id}/usage"): Route(get_usage, UsageQuery),
-    ("GET", "/tenants/{tenant_id}/documents"): Route(get_documents, FailedDocumentsQuery),
     ("POST", "/tenants/{tenant_id}/documents/retry"): Route(post_document_retry),
 }
 

@@ -1,5 +1,6 @@
 """Trigger: `POST /ask` and `POST /tenants/{tenant_id}/ask`. A tenant's answer from the tenant's own documents."""
 
+from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -10,7 +11,7 @@ from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
 from kbfleet.domain.answer import AskableTenant, Asker, Voucher
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import IsolationBreached
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.logs import logger
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
@@ -46,7 +47,14 @@ def _answer(asker: Asker, request: AskRequest, event: Request) -> HttpResponse:
     )
     request_id = event["requestContext"]["requestId"]
     log_usage(answer.life, answer.generated.usage, request_id=request_id)
-    return respond(AskResponse.from_domain(answer, request_id))
+    return respond(AskResponse.from_domain(answer, request_id, _ticket_of(asker, answer.life)))
+
+
+def _ticket_of(asker: Asker, life: Life) -> Callable[[str], str] | None:
+    """What gives a user the proof that an answer has cited a document; a back end needs none."""
+    if asker.voucher is not Voucher.IDENTITY_PROVIDER:
+        return None
+    return lambda uri: bootstrap.tickets().issue(uri, asker, life)
 
 
 def _breached(tenant: AskableTenant, error: IsolationBreached) -> None:

@@ -27,6 +27,8 @@ NAMES = (
     "policy_conditions",
     "role_boundaries",
     "batch_deletes",
+    "version_lists",
+    "object_arns",
     "subscription_filters",
     "alarms",
     "throttled_functions",

@@ -89,6 +89,21 @@ class TestWhatBedrockKnows:
         found = documents.look_up(source, BUCKET, [*uris[:4], f"s3://{BUCKET}/{'long' * 50}.md", *uris[4:]])
         assert [document.status for document in found].count(IngestedStatus.INDEXED) == 7
 
+    def test_ten_are_looked_at_by_one_request_which_is_refused_as_a_whole(
+        self, world: Emulated, documents: BedrockDocuments, source: DataSourceReference
+    ) -> None:
+        uris = [put(world, f"{number}.md") for number in range(9)]
+        world.ended(source, world.start(source))
+        calls: list[str] = []
+        world.agent.meta.events.register("before-call.bedrock-agent", lambda model, **_: calls.append(model.name))
+        found = documents.look_once(source, BUCKET, [*uris, f"s3://{BUCKET}/unknown.md"])
+        assert found is not None
+        assert [each.status for each in found] == [IngestedStatus.INDEXED] * 9 + [IngestedStatus.NOT_FOUND]
+        assert documents.look_once(source, BUCKET, [uris[0], f"s3://{BUCKET}/{'long' * 50}.md"]) is None
+        assert calls == ["GetKnowledgeBaseDocuments"] * 2
+        with pytest.raises(IsolationBreached):
+            documents.look_once(source, BUCKET, [f"s3://{NAMES.bucket(Life(SAKURA))}/a.md"])
+
     def test_all_of_them_come_in_pages(
         self, world: Emulated, documents: BedrockDocuments, source: DataSourceReference
     ) -> None:
@@ -194,7 +209,7 @@ class TestWhatIsInTheBucket:
         self, world: Emulated, contents: S3BucketContents, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(s3, "KEYS_A_PAGE", 3)
-        for key in ("a", "a1", "a2", "a3", "a]b"):
+        for key in ("a", *(f"a{number}" for number in range(9)), "a]b"):
             put(world, key)
         assert set(contents.present(BUCKET, ["a", "a]", "a]b"])) == {"a", "a]b"}
         monkeypatch.setattr(s3, "LISTINGS", 1)

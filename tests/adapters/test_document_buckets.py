@@ -27,6 +27,7 @@ from tests.support.aws import client as aws_client
 from tests.support.clock import START, FakeClock
 from tests.support.documents import BucketSettings
 from tests.support.fakes import InMemoryDocumentBuckets
+from tests.support.hostile_keys import HOSTILE_KEYS
 from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA
 
 NAME = NAMES.bucket(Life(ACME))
@@ -588,6 +589,24 @@ class TestS3DocumentBuckets(DocumentBucketsSuite):
         world.client.meta.events.register("after-call.s3.DeleteObjects", lambda **_: world.clock.advance(1))
         gone = [world.buckets.delete(NAME, until=world.clock.now() + timedelta(seconds=10)) for _ in range(3)]
         assert (gone, world.operations.count("DeleteObjects")) == ([False, False, True], 30)
+
+    def test_no_key_of_a_document_keeps_the_bucket(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        # moto takes the policy's refusal without its condition, and would refuse us too.
+        world.client.delete_bucket_policy(Bucket=NAME)
+        for key in HOSTILE_KEYS:
+            world.client.put_object(Bucket=NAME, Key=key, Body=b"x")
+        world.client.delete_object(Bucket=NAME, Key=HOSTILE_KEYS[-1])
+        assert world.buckets.delete(NAME, until=NO_TIME + timedelta(seconds=1))
+
+    def test_keys_that_no_batch_can_name_do_not_take_more_than_the_time_that_there_is(self, world: S3) -> None:
+        world.buckets.ensure(NAME, TAGS)
+        world.client.delete_bucket_policy(Bucket=NAME)
+        for number in range(20):
+            world.client.put_object(Bucket=NAME, Key=f"\x01{number}.md", Body=b"x")
+        world.client.meta.events.register("after-call.s3.DeleteObject", lambda **_: world.clock.advance(1))
+        gone = [world.buckets.delete(NAME, until=world.clock.now() + timedelta(seconds=8)) for _ in range(3)]
+        assert (gone, world.operations.count("DeleteObject")) == ([False, False, True], 20)
 
     def test_documents_in_the_bucket_stay(self, world: S3) -> None:
         world.buckets.ensure(NAME, TAGS)

@@ -49,6 +49,13 @@ class FailedDocumentsSuite:
         assert documents.find(Life(ACME), DOCUMENT.uri) == stored
         assert list(documents.all(Life(ACME))) == [stored]
 
+    def test_of_many_names_those_that_fail_are_found(self, documents: FailedDocuments) -> None:
+        stored = [documents.save(Life(ACME), numbered(number)) for number in range(3)]
+        documents.save(Life(ACME, 2), replace(DOCUMENT, uri=f"s3://{NAMES.bucket(Life(ACME, 2))}/9"))
+        wanted = [uri_of(str(number)) for number in range(120)]
+        assert documents.those_of(Life(ACME), [*wanted, wanted[0]]) == {each.uri: each for each in stored}
+        assert documents.those_of(Life(ACME), []) == {}
+
     @pytest.mark.parametrize(
         "examination",
         [

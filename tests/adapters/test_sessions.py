@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 
-from kbfleet.adapters.sessions import LIFETIME, SignedSessions
+from kbfleet.adapters.sessions import LIFETIME, SignedSessions, SignedTickets
 from kbfleet.domain.answer import Asker, Voucher
 from kbfleet.domain.caller import UserId
-from kbfleet.domain.errors import InvalidInput, SessionRefused
+from kbfleet.domain.errors import InvalidInput, SessionRefused, TicketRefused
 from kbfleet.domain.names import Life
 from tests.support.samples import ACME, SAKURA
 
@@ -117,3 +117,61 @@ def test_a_refusal_is_one_of_the_field_session() -> None:
     refused = SessionRefused()
     assert isinstance(refused, InvalidInput)
     assert refused.field == "session"
+
+
+TICKETS = SignedTickets(lambda: "k" * 64)
+URI = "s3://kbfleet-acme-0123456789/規程/保証.pdf"
+
+
+def other_writings(signed: str) -> list[str]:
+    """Of the same signature: padded, and with bits that base64 has no use for."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet.index(signed[-1])
+    return [f"{signed}=", f"{signed}==", *(signed[:-1] + alphabet[last + bits] for bits in (1, 2, 3))]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_session_and_a_ticket_have_one_writing_each(number: int) -> None:
+    session, ticket = SESSIONS.issue("conversation-1", MINA, FIRST), TICKETS.issue(URI, MINA, FIRST)
+    with pytest.raises(SessionRefused):
+        SESSIONS.conversation(other_writings(session)[number], MINA, FIRST)
+    with pytest.raises(TicketRefused):
+        TICKETS.require(other_writings(ticket)[number], URI, MINA, FIRST)
+
+
+class TestTickets:
+    def test_it_opens_that_document_to_that_asker(self) -> None:
+        TICKETS.require(TICKETS.issue(URI, MINA, FIRST), URI, MINA, FIRST)
+
+    @pytest.mark.parametrize(
+        ("uri", "asker", "life"),
+        [
+            (f"{URI} ", MINA, FIRST),
+            (URI, Asker(ACME, Voucher.IDENTITY_PROVIDER, UserId("ken")), FIRST),
+            (URI, Asker(ACME, Voucher.BACK_END, UserId("mina")), FIRST),
+            (URI, Asker(SAKURA, Voucher.IDENTITY_PROVIDER, UserId("mina")), Life(SAKURA)),
+            (URI, MINA, Life(ACME, 2)),
+        ],
+    )
+    def test_it_opens_nothing_else(self, uri: str, asker: Asker, life: Life) -> None:
+        with pytest.raises(TicketRefused):
+            TICKETS.require(TICKETS.issue(URI, MINA, FIRST), uri, asker, life)
+
+    def test_a_session_is_none_and_the_other_way_round(self) -> None:
+        with pytest.raises(TicketRefused):
+            TICKETS.require(SESSIONS.issue(URI, MINA, FIRST), URI, MINA, FIRST)
+        with pytest.raises(SessionRefused):
+            SESSIONS.conversation(TICKETS.issue(URI, MINA, FIRST), MINA, FIRST)
+
+    def test_it_is_over_after_a_day(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = TimestampSigner("k").get_timestamp()
+        monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: now - int(LIFETIME.total_seconds()) - 2)
+        old = TICKETS.issue(URI, MINA, FIRST)
+        monkeypatch.undo()
+        with pytest.raises(TicketRefused):
+            TICKETS.require(old, URI, MINA, FIRST)
+
+    @given(st.text(max_size=60))
+    def test_no_text_is_one(self, text: str) -> None:
+        with pytest.raises(TicketRefused):
+            TICKETS.require(text, URI, MINA, FIRST)

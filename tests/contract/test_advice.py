@@ -99,7 +99,9 @@ def parses(command: str) -> None:
 def _parses_with(command: Any, words: list[str]) -> None:
     name, *left = words
     while hasattr(command, "commands"):
-        word = left.pop(0)
+        # Some groups do what one of their commands does, where none is named.
+        otherwise = getattr(command, "otherwise", None)
+        word = otherwise if otherwise and left[0] not in command.commands else left.pop(0)
         assert word in command.commands, f"{word} of {words}"
         name, command = f"{name} {word}", command.commands[word]
     command.make_context(name, left).close()

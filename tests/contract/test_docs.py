@@ -91,9 +91,11 @@ def stranger(line: str) -> str:
     for word in words:
         below = getattr(command, "commands", None)
         if below is not None and not word.startswith("-"):
-            if word not in below:
+            # Some groups do what one of their commands does, where none is named.
+            meant = word if word in below else getattr(command, "otherwise", word)
+            if meant not in below:
                 return word if re.fullmatch(r"[a-z][a-z-]*", word) else ""
-            command = below[word]
+            command = below[meant]
         elif word.startswith("--"):
             known |= {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
             if word.partition("=")[0] not in known:

@@ -33,6 +33,7 @@ from kbfleet.openapi.schemas import VALIDATED_TEXTS
 from tests.handlers.conftest import ENVIRONMENT
 from tests.support.openapi import component, described, validator
 from tests.support.template import REPOSITORY, handler_place, properties, resources
+from tests.unit.test_uploads import METADATA_FILES
 
 Route = tuple[str, str]
 Served = dict[Route, tuple[str, type[BaseModel] | None]]
@@ -266,3 +267,12 @@ def test_the_schema_of_attributes_takes_what_an_upload_takes(attributes: dict[st
         valid = True
     request = {"key": "a.md", "size": 1, "metadata": attributes}
     assert component("UploadRequest").is_valid(request) == valid
+
+
+@pytest.mark.parametrize(("key", "content", "taken"), METADATA_FILES)
+def test_the_schema_of_metadata_files_takes_what_an_upload_takes(
+    key: str, content: dict[str, Any], taken: bool
+) -> None:
+    request = {"key": key, "size": 1, "metadata_file": content}
+    assert component("UploadRequest").is_valid(request) == taken
+    assert component("UploadsRequest").is_valid({"documents": [request]}) == taken

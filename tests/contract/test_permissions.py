@@ -15,7 +15,9 @@ import pytest
 from bedrock_emulator import Quotas
 from kbfleet.bootstrap import KNOWLEDGE_STORES
 from tests.support.granted_permissions import (
+    OPENER_ROLE,
     READER_ROLE,
+    REMOVER_ROLE,
     SEARCHER_ROLE,
     UPLOADER_ROLE,
     Grant,
@@ -35,8 +37,9 @@ UNSEEN = {
     (READER_ROLE, "bedrock:GetInferenceProfile"),
     # As users report: whoever makes an API key with tags needs it, also without calling TagResource.
     ("EnsureUsageKeyFunction", "apigateway:PUT"),
-    # What whoever has a form does with it: signing asks nobody.
+    # What whoever has a form or a link does with it: signing asks nobody.
     (UPLOADER_ROLE, "s3:PutObject"),
+    (OPENER_ROLE, "s3:GetObject"),
 }
 """What is needed and shows in no call."""
 
@@ -94,7 +97,7 @@ def test_what_shows_in_no_call_is_permitted_and_really_does_not_show(audit: Audi
 
 
 def test_every_function_that_may_do_anything_was_run(audit: Audit) -> None:
-    assert {grant.who for grant in audit.grants} == {need.who for need in audit.needed} | {UPLOADER_ROLE}
+    assert {grant.who for grant in audit.grants} == {need.who for need in audit.needed} | {UPLOADER_ROLE, OPENER_ROLE}
 
 
 def test_no_action_is_a_pattern(audit: Audit) -> None:
@@ -109,6 +112,7 @@ def permissions() -> Permissions:
 
 ROLES = "arn:aws:iam::123456789012:role"
 TABLE = "arn:aws:dynamodb:ap-northeast-1:123456789012:table/Table"
+KNOWLEDGE_BASES = "arn:aws:bedrock:ap-northeast-1:123456789012:knowledge-base"
 PROFILES = "arn:aws:bedrock:ap-northeast-1:123456789012:inference-profile"
 NOVA_IN_MUMBAI = "arn:aws:bedrock:ap-south-1::foundation-model/amazon.nova-lite-v1:0"
 OWN_ACCOUNT = (("aws:resourceaccount", ("123456789012",)),)
@@ -167,6 +171,19 @@ class TestTheAuditItself:
             Need("AskFunction", "dynamodb:GetItem", TABLE, read("INCIDENT#SUBJECT#acme", "status")),
             # What is signed by the function itself opens no document.
             Need("UploadsFunction", "s3:PutObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
+            # What deletes and opens documents is a role that is narrowed to one.
+            *(
+                Need("DocumentsFunction", action, "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT)
+                for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion")
+            ),
+            Need("LinksFunction", "s3:GetObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
+            Need("LinksFunction", "sts:AssumeRole", f"{ROLES}/{REMOVER_ROLE}"),
+            Need("DocumentsFunction", "sts:AssumeRole", f"{ROLES}/{OPENER_ROLE}"),
+            Need("DocumentsFunction", "bedrock:ListKnowledgeBaseDocuments", f"{KNOWLEDGE_BASES}/KB00000001"),
+            Need(OPENER_ROLE, "s3:DeleteObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT),
+            Need(OPENER_ROLE, "s3:GetObject", "arn:aws:s3:::another-bucket/terms.pdf", OWN_ACCOUNT),
+            Need(REMOVER_ROLE, "s3:DeleteObject", "arn:aws:s3:::another-bucket/terms.pdf", OWN_ACCOUNT),
+            Need(REMOVER_ROLE, "s3:DeleteBucket", "arn:aws:s3:::kbfleet-acme", OWN_ACCOUNT),
             # Who says why a document fails looks at it; nobody else does.
             *(
                 Need(who, "s3:GetObject", "arn:aws:s3:::kbfleet-acme/terms.pdf", OWN_ACCOUNT)

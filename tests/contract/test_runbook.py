@@ -55,7 +55,8 @@ def test_every_command_that_is_named_exists(command: str) -> None:
     # Words that stand for something are taken as they are; whether a value is right is not asked here.
     found: Any = typer.main.get_command(app)
     while hasattr(found, "commands") and words:
-        word = words.pop(0)
+        otherwise = getattr(found, "otherwise", None)
+        word = otherwise if otherwise and words[0] not in found.commands else words.pop(0)
         assert word in found.commands, f"{word} of {command}"
         found = found.commands[word]
     options = {option for each in found.params for option in each.opts}

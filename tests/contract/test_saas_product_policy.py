@@ -20,7 +20,16 @@ FILLED_IN = {"REGION": "us-east-1", "ACCOUNT": "123456789012", "API": "a1b2c3d4e
 SOURCE = "example.billing"
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/kbfleet"
 STAGE = "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/v1"
-NEEDED = {("POST", "/tenants/{tenant_id}/ask"), ("POST", "/tenants/{tenant_id}/uploads")}
+NEEDED = {
+    ("POST", "/tenants/{tenant_id}/ask"),
+    ("POST", "/tenants/{tenant_id}/uploads"),
+    ("POST", "/tenants/{tenant_id}/uploads/batch"),
+    ("GET", "/tenants/{tenant_id}/documents"),
+    ("GET", "/tenants/{tenant_id}/documents/{document}"),
+    ("GET", "/tenants/{tenant_id}/documents/{document}/link"),
+    ("GET", "/tenants/{tenant_id}/documents/why"),
+    ("DELETE", "/tenants/{tenant_id}/documents/{document}"),
+}
 OUR_SOURCES = (INGESTION_SOURCE, TENANT_SOURCE)
 EVERYTHING = {"Sid": "Everything", "Effect": "Allow", "Action": "*", "Resource": "*"}
 
@@ -58,8 +67,8 @@ def puts(*sources: str, detail_type: str = ONBOARDING_REQUESTED, bus: str = BUS)
 
 class TestTheApi:
     @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
-    def test_a_back_end_may_ask_and_upload_and_nothing_else(self, operation: Any) -> None:
-        path = operation.path.format(tenant_id="acme", execution="x", job="x")
+    def test_a_back_end_may_ask_and_show_documents_and_nothing_else(self, operation: Any) -> None:
+        path = operation.path.format(tenant_id="acme", execution="x", job="x", document="YS5tZA")
         allowed = allows("execute-api:Invoke", f"{STAGE}/{operation.method}{path}")
         assert allowed == ((operation.method, operation.path) in NEEDED)
 

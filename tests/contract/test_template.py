@@ -351,7 +351,24 @@ class TestPermissions:
             "WhyFunction",
             "CollectFailuresFunction",
             "ReconcileFunction",
+            "DocumentsFunction",  # metadata files
+            "DocumentOpenerRole",
         }
+
+    def test_of_documents_their_list_reads_metadata_files_only(self) -> None:
+        reading = [each for each in statements(FUNCTIONS["DocumentsFunction"]) if "s3:GetObject" in actions(each)]
+        assert [each["Resource"]["Fn::Sub"].rpartition(":")[2] for each in reading] == [
+            "${FleetName}-*/*.metadata.json"
+        ]
+
+    def test_documents_are_deleted_and_opened_by_roles_that_are_narrowed_to_one(self) -> None:
+        for name in ("DocumentsFunction", "LinksFunction"):
+            allowed = {action for each in statements(FUNCTIONS[name]) for action in actions(each)}
+            assert not {action for action in allowed if action.startswith(("s3:Delete", "s3:Put"))}
+            (trusting,) = properties("DocumentRemoverRole" if name == "DocumentsFunction" else "DocumentOpenerRole")[
+                "AssumeRolePolicyDocument"
+            ]["Statement"]
+            assert trusting["Principal"] == {"AWS": {"Fn::GetAtt": f"{name}Role.Arn"}}
 
     def test_a_guardrail_of_the_standard_tier_may_work_in_the_regions_of_its_profile(self) -> None:
         # Source: AWS documentation, Permissions for using cross-Region inference with Amazon Bedrock Guardrails.
@@ -497,6 +514,7 @@ class TestApi:
         assert properties("Api")["Auth"]["DefaultAuthorizer"] == "TenantToken"
         by_path = {event["Path"]: event.get("Auth", {}).get("Authorizer") for _, event in events("Api")}
         assert by_path.pop("/ask") is None  # the default
+        assert by_path.pop("/documents/link") is None
         assert by_path.pop("/openapi.json") == "NONE"
         assert by_path
         assert set(by_path.values()) == {"AWS_IAM"}
@@ -540,10 +558,25 @@ class TestApi:
         assert 0 < identity["ReauthorizeEvery"] <= 60
 
     def test_what_anybody_may_call_cannot_use_up_what_the_account_may_answer(self) -> None:
-        (setting,) = [each for each in properties("Api")["MethodSettings"] if each["HttpMethod"] != "*"]
         # Slashes are written as ~1. Source: AWS CloudFormation documentation, AWS::ApiGateway::Stage MethodSetting.
-        assert (setting["ResourcePath"], setting["HttpMethod"]) == ("/~1openapi.json", "GET")
+        (setting,) = [each for each in properties("Api")["MethodSettings"] if each["ResourcePath"] == "/~1openapi.json"]
+        assert setting["HttpMethod"] == "GET"
         assert setting["ThrottlingRateLimit"] <= setting["ThrottlingBurstLimit"] <= 10
+
+    def test_whoever_has_a_token_cannot_call_what_no_tier_counts_as_often_as_all_may_ask(self) -> None:
+        by_token = [(path, event) for path, event in self.by_token() if not event.get("ApiKeyRequired")]
+        assert by_token, "else this shows nothing"
+        settings = {each["ResourcePath"]: each for each in properties("Api")["MethodSettings"]}
+        for path, _ in by_token:
+            setting = settings[f"/{path.replace('/', '~1')}"]
+            (name,) = {setting[limit]["Ref"] for limit in ("ThrottlingRateLimit", "ThrottlingBurstLimit")}
+            assert PARAMETERS[name]["Default"] < PARAMETERS["ApiRequestsPerSecond"]["Default"]
+
+    @staticmethod
+    def by_token() -> list[tuple[str, dict[str, Any]]]:
+        """Paths that a tenant's user calls, with what their events say of it."""
+        of_api = [event for _, event in events("Api")]
+        return [(each["Path"], each.get("Auth", {})) for each in of_api if "Authorizer" not in each.get("Auth", {})]
 
     def test_every_operation_has_a_throttle_that_can_be_set(self) -> None:
         (of_all,) = [each for each in properties("Api")["MethodSettings"] if each["HttpMethod"] == "*"]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import requests
 
+from kbfleet.domain.document_names import document_id
 from local import deployment
 from local.api_page import PATH
 from local.stack.configuration import StackConfiguration
@@ -27,7 +28,12 @@ def api(configuration: StackConfiguration, kbfleet: Callable[..., subprocess.Com
     assert provisioned.returncode == 0, provisioned.stderr
     execution = json.loads(provisioned.stdout)["execution"]
     (job,) = json.loads(kbfleet("jobs", "list", TENANT, "--json").stdout)["jobs"]
-    known = {"tenant_id": [TENANT], "execution": [execution], "job": [job["ingestion_job_id"]]}
+    known = {
+        "tenant_id": [TENANT],
+        "execution": [execution],
+        "job": [job["ingestion_job_id"]],
+        "document": [document_id("rules.md")],
+    }
     url = deployment.read_outputs(configuration)["ApiUrl"]
     return ApiUnderTrial(configuration, url, TENANT, known)
 

@@ -139,7 +139,10 @@ def test_a_document_that_failed_is_shown_and_fixed_without_a_sync(story: Demo, k
         return found
 
     def failing() -> list[str]:
-        return [document["uri"] for document in json.loads(kbfleet("documents", "acme", "--json").stdout)["documents"]]
+        return [
+            document["uri"]
+            for document in json.loads(kbfleet("documents", "acme", "--failed", "--json").stdout)["documents"]
+        ]
 
     bucket = tenant()["bucket_name"]
     story.emulator("POST", "/_emulator/faults", {"effect": "documents_fail", "keys": ["snow shoes.md"]})

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from kbfleet import bootstrap
-from kbfleet.adapters.sessions import SignedSessions
+from kbfleet.adapters.sessions import SignedSessions, SignedTickets
 from kbfleet.domain.names import TenantId
 from kbfleet.logs import logger
 from kbfleet.usage_log import usage_logger
@@ -33,6 +33,7 @@ from tests.support.samples import ACCOUNT, DEPLOYMENT, REGION, STACK_ID
 from tests.support.template import REPOSITORY
 
 SESSIONS = SignedSessions(lambda: "k" * 64)
+TICKETS = SignedTickets(lambda: "k" * 64)
 EVENTS = REPOSITORY / "events"
 ENVIRONMENT = {
     "AWS_REGION": REGION,
@@ -59,6 +60,8 @@ ENVIRONMENT = {
     "CHANGE_EVENTS_AFTER_SECONDS": "600",
     "UPLOAD_VALID_SECONDS": "900",
     "UPLOADER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/uploader",
+    "DOCUMENT_OPENER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/opener",
+    "DOCUMENT_REMOVER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/remover",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
     "LEASE_SECONDS": "18000",
     "OFFBOARDING_LEASE_SECONDS": "172800",
@@ -176,6 +179,10 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "examination": lambda: fleet.examination,
         "examiner": lambda: fleet.examination,
         "document_tracer": lambda: fleet.document_tracer,
+        "tenant_documents": lambda: fleet.tenant_documents,
+        "document_removal": lambda: fleet.document_removal,
+        "document_links": lambda: fleet.document_links,
+        "tickets": lambda: TICKETS,
     }
     for name, port in ports.items():
         monkeypatch.setattr(bootstrap, name, port)

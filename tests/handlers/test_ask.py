@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kbfleet.domain.answer import AnswerOutcome, Citation, GeneratedAnswer, Inquiry, Question, Source
+from kbfleet.domain.answer import AnswerOutcome, Asker, Citation, GeneratedAnswer, Inquiry, Question, Source, Voucher
+from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import (
     AccessRefused,
     CapacityExceeded,
@@ -24,7 +25,7 @@ from kbfleet.domain.metadata_filter import MetadataFilter
 from kbfleet.domain.names import Life
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant_status import TenantStatus
-from tests.handlers.conftest import Handler, Logs, event
+from tests.handlers.conftest import TICKETS, Handler, Logs, event
 from tests.support.fakes import ScriptedAnswerer
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, tenant
@@ -85,6 +86,7 @@ class TestAnswers:
         assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
         body = json.loads(answer["body"])
         assert body.pop("session")
+        assert body["citations"][0]["sources"][0].pop("ticket")
         assert body == {
             "answer": "二年間です。",
             "outcome": "ANSWERED",
@@ -111,6 +113,18 @@ class TestAnswers:
             "request_id": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
         }
         assert asked.asked == [("KB00000001", QUESTION)]
+
+    def test_a_source_has_a_ticket_for_the_user_who_asked_and_none_for_a_back_end(
+        self, ask: Ask, fleet: Fleet, answerer: Script
+    ) -> None:
+        fleet.registry.create(tenant())
+        answerer(KB00000001=ANSWER)
+        (source,) = json.loads(ask()["body"])["citations"][0]["sources"]
+        user = event("triggers/ask")["requestContext"]["authorizer"]["user_id"]
+        asker = Asker(ACME, Voucher.IDENTITY_PROVIDER, UserId(user))
+        TICKETS.require(source["ticket"], source["uri"], asker, Life(ACME))
+        (source,) = json.loads(ask(sample="ask_for_tenant")["body"])["citations"][0]["sources"]
+        assert source["ticket"] is None
 
     @pytest.mark.parametrize("left_out", [0, 3])
     def test_how_many_documents_are_left_out_is_said_where_it_is_known(

@@ -22,17 +22,21 @@ WITH_BODIES = {
     "ask": "ask/ask",
     "ask_for_tenant": "ask/ask",
     "post_upload": "admin/uploads",
+    "post_uploads": "admin/uploads",
     "put_tenant": "admin/tenants",
     "post_reconciliation": "admin/reconcile",
+    "post_link": "ask/links",
 }
 """Sample requests, and the functions that read their bodies."""
 
 FIELDS = {
     "ask": ["question", "session", "passages", "keep"],
     "ask_for_tenant": ["question", "session", "passages", "keep", "user_id"],
-    "post_upload": ["key", "size", "content_type"],
+    "post_upload": ["key", "size", "content_type", "metadata_file"],
+    "post_uploads": ["documents"],
     "put_tenant": ["name", "knowledge_store", "tier", "must_exist"],
     "post_reconciliation": ["repair"],
+    "post_link": ["uri", "ticket"],
 }
 
 hostile_numbers = st.sampled_from([HUGE, -HUGE, 2**63, 1e308, float("nan"), float("inf"), -0.0, True])
@@ -57,6 +61,18 @@ filters = st.recursive(
     max_leaves=6,
 )
 attributes = st.dictionaries(st.text("abc", min_size=1, max_size=3) | hostile_texts, values, min_size=1, max_size=3)
+# A document among others, hostile in one of its fields at least.
+structures = st.fixed_dictionaries(
+    {"type": st.just("RECORD_BASED_STRUCTURE_METADATA") | values, "recordBasedStructureMetadata": anything}
+)
+metadata_files = st.fixed_dictionaries(
+    {"metadataAttributes": attributes | st.dictionaries(st.just("a"), st.fixed_dictionaries({"value": anything}))},
+    optional={"documentStructureConfiguration": structures},
+)
+several = st.fixed_dictionaries(
+    {"key": st.sampled_from(["a.md", "b.csv", "é.md", "e\u0301.md"]) | values, "size": st.just(1) | values},
+    optional={"md5": st.just("0" * 32) | values, "metadata": attributes, "metadata_file": metadata_files | values},
+)
 
 
 def nested(depth: int, opening: str, inmost: str, closing: str) -> str:
@@ -131,7 +147,12 @@ def test_whatever_is_sent_is_served_or_refused(answered: Any, sample: str, body:
 @given(data=st.data())
 def test_whatever_stands_in_a_field_is_served_or_refused(answered: Any, sample: str, data: st.DataObject) -> None:
     body = json.loads(event(f"triggers/{sample}")["body"] or "{}")
-    known = {"filter": filters | anything, "metadata": attributes | anything}
+    known = {
+        "filter": filters | anything,
+        "metadata": attributes | anything,
+        "metadata_file": metadata_files | anything,
+        "documents": st.lists(several, max_size=3) | anything,
+    }
     name = data.draw(st.sampled_from([*known, *FIELDS[sample]]))
     body[name] = data.draw(known.get(name, anything))
     answer = answered(sample, body)

@@ -626,66 +626,20 @@ class TestGetJob:
 
 
 class TestDocuments:
-    @pytest.fixture
-    def failing(self, fleet: Fleet) -> list[str]:
+    def test_a_retry_is_accepted_and_seen(self, send: Send, fleet: Fleet) -> None:
         fleet.add(ACME)
-        uris = [uri_of(f"{number}.pdf") for number in range(120)]
-        for uri in uris:
-            fleet.failed_documents.save(Life(ACME), FailedDocument(uri, "no text", START, START, times=2))
-            fleet.bucket_contents.put(uri)
-        return uris
-
-    def test_where_it_is_not_known_what_failed_an_empty_list_says_so(self, send: Send, fleet: Fleet) -> None:
-        fleet.add(ACME)
-        status, body = send("get_documents")
-        assert (status, body["documents"], body["not_known"]["why"]) == (200, [], "NEVER_SYNCED")
-        assert send("get_tenant")[1]["sync"]["left_out_not_known"] == body["not_known"]
-
-    def test_they_come_in_pages(self, send: Send, failing: list[str]) -> None:
-        status, first = send("get_documents")
-        assert (status, len(first["documents"]), first["retry"]) == (200, 100, None)
-        query = {"next_token": first["next_token"]}
-        several = {name: [value] for name, value in query.items()}
-        _, second = send("get_documents", queryStringParameters=query, multiValueQueryStringParameters=several)
-        assert second["next_token"] is None
-        documents = first["documents"] + second["documents"]
-        assert sorted(document["uri"] for document in documents) == sorted(failing)
-        assert documents[0] | {"uri": ""} == {
-            "uri": "",
-            "reason": "no text",
-            "finding": None,
-            "status": "FAILED",
-            "since": "2026-11-02T09:00:00Z",
-            "last_seen": "2026-11-02T09:00:00Z",
-            "times": 2,
-        }
-
-    @pytest.mark.parametrize(
-        ("query", "field"),
-        [({"limit": "0"}, "limit"), ({"limit": "x"}, "limit"), ({"next_token": "x"}, "next_token"), ({"a": "b"}, "a")],
-    )
-    def test_a_query_that_makes_no_sense_is_refused_by_its_field(
-        self, send: Send, failing: list[str], query: dict[str, str], field: str
-    ) -> None:
-        several = {name: [value] for name, value in query.items()}
-        status, body = send("get_documents", queryStringParameters=query, multiValueQueryStringParameters=several)
-        assert (status, body["field"]) == (400, field)
-
-    def test_a_retry_is_accepted_and_seen(self, send: Send, fleet: Fleet, failing: list[str]) -> None:
         status, body = send("post_document_retry")
         assert (status, body["ended_at"], body["fixed"]) == (202, None, 0)
         assert len(fleet.retry_runs.waiting) == 1
-        assert send("get_documents")[1]["retry"] == body
+        assert fleet.document_retries.find(Life(ACME)) is not None
 
     def test_a_tenant_that_is_out_of_service_has_nothing_tried_again(self, send: Send, fleet: Fleet) -> None:
         fleet.registry.create(tenant(status=TenantStatus.SUSPENDED))
         status, body = send("post_document_retry")
         assert (status, body["code"]) == (409, "TenantSuspended")
-        assert send("get_documents")[0] == 200
 
-    @pytest.mark.parametrize("request_", ["get_documents", "post_document_retry"])
-    def test_an_unknown_tenant_is_not_found(self, send: Send, request_: str) -> None:
-        assert send(request_)[0] == 404
+    def test_an_unknown_tenant_is_not_found(self, send: Send) -> None:
+        assert send("post_document_retry")[0] == 404
 
 
 def test_what_operators_do_is_logged_with_the_tenant(send: Send, fleet: Fleet, logs: Logs) -> None:

@@ -13,7 +13,8 @@ from cli.verify.probes import probe_role_policies
 from functions.ask import authorize
 from kbfleet.adapters.answerers import RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
 from kbfleet.adapters.s3 import S3DocumentBuckets
-from kbfleet.adapters.s3_uploads import upload_policy
+from kbfleet.adapters.s3_documents import DELETING, OPENING, document_policy
+from kbfleet.adapters.s3_uploads import upload_policy, uploads_policy
 from kbfleet.adapters.tenant_credentials import session_policy
 from kbfleet.bootstrap import store_types
 from kbfleet.domain.names import Life
@@ -29,6 +30,7 @@ MADE_BY_CODE = {
     "cli/verify/probes.py",
     "functions/ask/authorize.py",
     "layers/kbfleet/kbfleet/adapters/s3.py",
+    "layers/kbfleet/kbfleet/adapters/s3_documents.py",
     "layers/kbfleet/kbfleet/adapters/s3_uploads.py",
     "layers/kbfleet/kbfleet/adapters/tenant_credentials.py",
     "layers/kbfleet/kbfleet/domain/service_role.py",
@@ -94,6 +96,9 @@ def _made_by_code() -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield "tenant_credentials.py", session_policy(askable(ACME, "KB00000001"), arn, answerer.actions)
     bucket = NAMES.bucket(Life(ACME))
     yield "s3_uploads.py", upload_policy(f"arn:aws:s3:::{bucket}/", "rules and 規則.pdf")
+    yield "s3_uploads.py", uploads_policy(f"arn:aws:s3:::{bucket}/", ["rules and 規則.pdf", "prices?.csv"])
+    for actions in (OPENING, DELETING):
+        yield "s3_documents.py", document_policy(actions, f"arn:aws:s3:::{bucket}/", "rules and 規則.pdf", ACCOUNT)
     method = f"arn:aws:execute-api:{REGION}:{ACCOUNT}:a1b2c3d4e5/v1/POST/ask"
     for effect in ("Allow", "Deny"):
         yield "authorize.py", authorize._policy(effect, method, "acme")["policyDocument"]

@@ -330,7 +330,7 @@ def a_document_that_failed_is_retried(person: Person) -> None:
     person.lives.collect(TENANT)
     person.runs(f"kbfleet tenant show {TENANT}")
     person.asks_the_doctor()
-    assert "new.md" in person.runs(f"kbfleet documents {TENANT}")
+    assert "new.md" in person.runs(f"kbfleet documents {TENANT} --failed")
     hop = person.asks_why(TENANT, "new.md")
     assert hop["hop"] == "DOCUMENT", hop
     person.runs(f"kbfleet sync retry-failed {TENANT}")

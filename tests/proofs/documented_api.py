@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kbfleet.domain.document_names import document_id
 from local import deployment
 from local.stack import process
 from local.stack.configuration import StackConfiguration, free_port
@@ -55,7 +56,12 @@ def _api() -> Iterator[ApiUnderTrial]:
             outputs = deployment.deploy(configuration).outputs
             execution = _kbfleet(configuration, "tenant", "add", TENANT)["execution"]
             (job,) = _kbfleet(configuration, "jobs", "list", TENANT)["jobs"]
-            known = {"tenant_id": [TENANT], "execution": [execution], "job": [job["ingestion_job_id"]]}
+            known = {
+                "tenant_id": [TENANT],
+                "execution": [execution],
+                "job": [job["ingestion_job_id"]],
+                "document": [document_id("rules.md")],
+            }
             yield ApiUnderTrial(configuration, outputs["ApiUrl"], TENANT, known)
         finally:
             process.stop(configuration.state_directory)

@@ -24,7 +24,7 @@ from kbfleet.adapters.alert_channels.slack_message import blocks, summary
 from kbfleet.adapters.alert_channels.sns import plain_text
 from kbfleet.contracts import parse
 from kbfleet.contracts.diagnosis import DiagnosisBody
-from kbfleet.contracts.documents import FailedDocumentsBody
+from kbfleet.contracts.document_listing import DocumentsBody
 from kbfleet.contracts.events import DocumentFailuresEvent
 from kbfleet.contracts.tenants import TenantBody
 from kbfleet.domain.alert import Alert, document_alert, ingestion_alert
@@ -107,10 +107,11 @@ def _try_keys(row: Row, hostile: HostileDocuments, keys: Sequence[str], logs: io
 def _shown_badly(event: dict[str, Any], documents: list[dict[str, Any]]) -> Iterator[str]:
     report = parse(DocumentFailuresEvent, {"detail-type": event["DetailType"], "detail": event["Detail"]}).detail
     alert = document_alert(report.to_domain(), DEPLOYMENT)
-    body = FailedDocumentsBody.model_validate({"documents": documents, "next_token": None, "retry": None})
+    body = DocumentsBody.model_validate({"documents": documents, "next_token": None, "retry": None})
     yield from _problems_of(alert)
     with patch.object(FleetApi, "of_stack", lambda *_: _Answers(body)):
         yield from _terminal_problems("documents", ATTACKER)
+        yield from _terminal_problems("documents", ATTACKER, "--failed")
         yield from _terminal_problems("documents", ATTACKER, "--json")
 
 

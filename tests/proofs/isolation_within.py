@@ -10,14 +10,22 @@ from typing import Any
 from hypothesis import strategies as st
 
 import kbfleet.bootstrap
+from kbfleet.adapters.sessions import SignedTickets
+from kbfleet.domain.answer import Asker, Voucher
+from kbfleet.domain.caller import UserId
+from kbfleet.domain.document_names import document_id
+from kbfleet.domain.document_pages import DocumentList, ListPlace
+from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
 from kbfleet.domain.incident import Concern
 from tests.proofs.proof import Row, try_each
+from tests.support.api_requests import queried
 from tests.support.breaches import add_in_console, ask, exchange, foreign, notify, point, reconcile
 from tests.support.hostile_documents import ATTACKER, CANARY, SECRET, VICTIM, HostileDocuments
 from tests.support.hostile_words import hostile_keys
 from tests.support.http_server import Reply, serving
 from tests.support.losses import departures_from_the_bucket
+from tests.support.tenant_lives import sample
 from tests.support.virtual_fleet import RARE_TICKS, virtual_fleet
 
 NAMES, METADATA_FILES, EVENTS, RESOURCES = 200, 100, 100, 8
@@ -31,6 +39,7 @@ def attempt_all(row: Row, store: str, *, parts: int = 1) -> None:
     with virtual_fleet(parameters=RARE_TICKS) as fleet, _notified(HostileDocuments(fleet, store)) as hostile:
         _by_name(row, hostile, NAMES // parts)
         _by_metadata_file(row, hostile, METADATA_FILES // parts)
+        _by_document(row, hostile)
         try_each(_events(hostile), EVENTS // parts, lambda forged: row.add(_by_event(hostile, forged)))
         for number in range(max(1, RESOURCES // parts)):
             for what, breach in _BREACHES.items():
@@ -38,6 +47,7 @@ def attempt_all(row: Row, store: str, *, parts: int = 1) -> None:
     resources = f"{RESOURCES // parts or 1} by each of: {', '.join(_BREACHES)}"
     row.findings.append(
         f"{NAMES // parts} by documents' names, {METADATA_FILES // parts} by metadata files, "
+        f"{len(_DOCUMENT_ATTEMPTS)} by documents' ids, places in lists and tickets, "
         f"{EVENTS // parts} by forged events, {resources}, each of which made one incident"
     )
 
@@ -58,6 +68,77 @@ def _reached(hostile: HostileDocuments) -> str | None:
     if CANARY in json.dumps(ask(hostile.lives, QUESTION, ATTACKER)):
         return "the victim's canary is in an answer"
     return None
+
+
+# --- what a back end can send for the attacker -----------------------------------------------------
+
+
+def _sent(hostile: HostileDocuments, request: str, key: str | None = None, **query: str) -> str:
+    """What the API answers about the attacker's documents, whatever it is."""
+    event = sample(request, ATTACKER) | queried(**query)
+    if key is not None:
+        event["pathParameters"]["document"] = document_id(key)
+        event["path"] = event["resource"].format_map(event["pathParameters"])
+    function = "LinksFunction" if request.endswith("link") else "DocumentsFunction"
+    return str(hostile.fleet.invoke(function, event)["body"])
+
+
+def _place_of(hostile: HostileDocuments, victims: str, **of: Any) -> str:
+    """A token of the victim's list, made as the API makes it; nothing in it is secret."""
+    life = hostile.fleet.life(victims)
+    return ListPlace(DocumentList(life, **of), after="a").token
+
+
+def _ticket(hostile: HostileDocuments, uri: str, holder: str) -> str:
+    """Of the victim's document, signed for somebody."""
+    life = hostile.fleet.life(holder)
+    asker = Asker(life.tenant_id, Voucher.IDENTITY_PROVIDER, UserId(_USER))
+    return SignedTickets(lambda: "k" * 64).issue(uri, asker, life)
+
+
+def _opened(hostile: HostileDocuments, uri: str, ticket: str) -> str:
+    event = sample("post_link", ATTACKER) | {"body": json.dumps({"uri": uri, "ticket": ticket})}
+    return str(hostile.fleet.invoke("LinksFunction", event)["body"])
+
+
+_USER = str(sample("post_link", ATTACKER)["requestContext"]["authorizer"]["user_id"])
+_DOCUMENT_ATTEMPTS: dict[str, Callable[[HostileDocuments, str], str]] = {
+    "the victim's key": lambda hostile, _: _sent(hostile, "get_document", SECRET),
+    "a link to the victim's key": lambda hostile, _: _sent(hostile, "get_link", SECRET),
+    "a path to the victim's bucket": lambda hostile, _: _sent(
+        hostile, "get_link", f"../{hostile.victims_bucket}/{SECRET}"
+    ),
+    "the victim's URI as a key": lambda hostile, uri: _sent(hostile, "get_link", uri),
+    "the erasure of the victim's key": lambda hostile, _: _sent(
+        hostile, "delete_document", SECRET, all_versions="true"
+    ),
+    "a place in the victim's list": lambda hostile, _: _sent(
+        hostile, "get_documents", next_token=_place_of(hostile, VICTIM)
+    ),
+    "a place in the victim's list of what fails": lambda hostile, _: _sent(
+        hostile,
+        "get_documents",
+        status="LEFT_OUT",
+        next_token=_place_of(hostile, VICTIM, status=DocumentStatus.LEFT_OUT),
+    ),
+    "a prefix out of the bucket": lambda hostile, _: _sent(
+        hostile, "get_documents", prefix=f"../{hostile.victims_bucket}/"
+    ),
+    "the victim's ticket": lambda hostile, uri: _opened(hostile, uri, _ticket(hostile, uri, VICTIM)),
+    "a ticket that was given by mistake": lambda hostile, uri: _opened(hostile, uri, _ticket(hostile, uri, ATTACKER)),
+}
+
+
+def _by_document(row: Row, hostile: HostileDocuments) -> None:
+    """Whatever is asked for the attacker, nothing of the victim's is answered, opened or deleted."""
+    uri, s3 = f"s3://{hostile.victims_bucket}/{SECRET}", hostile.lives.client("s3")
+    assert SECRET in {each["key"] for each in hostile.lives.api("get_documents", VICTIM)["documents"]}
+    for what, attempt in _DOCUMENT_ATTEMPTS.items():
+        body = attempt(hostile, uri)
+        versions = s3.list_object_versions(Bucket=hostile.victims_bucket, Prefix=SECRET)
+        untouched = versions["Versions"][0]["IsLatest"] and not versions.get("DeleteMarkers")
+        found = "X-Amz-Signature" in body or '"url"' in body or (SECRET in body and "documents" in body)
+        row.add(f"{what} is answered: {body}" if found else None if untouched else f"{what} has deleted something")
 
 
 # --- what tenants can do --------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from kbfleet.adapters.dynamodb.job_history import DynamoDBJobHistory
 from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.event_bridge import EventBridgeAnnouncements
-from kbfleet.contracts.documents import FailedDocumentBody, FailedDocumentsBody
+from kbfleet.contracts.document_listing import DocumentBody, DocumentsBody
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import TenantBody
@@ -32,6 +32,8 @@ from kbfleet.domain.alert import Alert
 from kbfleet.domain.bounds import ANSWER_BYTES, EVENT_BYTES, ITEM_BYTES
 from kbfleet.domain.diagnosis import Diagnosis
 from kbfleet.domain.document_examination import DocumentFault, DocumentFinding, Examination
+from kbfleet.domain.document_pages import MAX_TOKEN_LENGTH
+from kbfleet.domain.document_status import left_out
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.failed_documents import FailedDocument, RetryReport, failure_report
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
@@ -292,8 +294,9 @@ def documents_problem(drawn: tuple[IngestionJob, list[FailedDocument]]) -> str |
     left = tuple(replace(each, news=each.news) for each in report.documents)
     ended = RetryReport(ACME, "r", START, 0, len(documents), 0, "", len(documents), left)
     bus.retry_ended(ended)
-    bodies = FailedDocumentsBody(
-        documents=tuple(map(FailedDocumentBody.from_domain, documents[:100])), next_token="0" * 64, retry=None
+    listed = [left_out(each, each.uri.removeprefix("s3://").partition("/")[2]) for each in documents[:100]]
+    bodies = DocumentsBody(
+        documents=tuple(map(DocumentBody.from_domain, listed)), next_token="0" * MAX_TOKEN_LENGTH, retry=None
     )
     shown = JobBody.from_domain(change, documents)
     for body in (bodies, shown):

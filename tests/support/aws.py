@@ -77,3 +77,20 @@ def _with_encoded_keys(response: S3Response, give: Callable[[S3Response], TYPE_R
 
 
 S3Response.list_object_versions = partialmethod(_with_encoded_keys, S3Response.list_object_versions)
+
+
+def _with_an_encoded_start(response: S3Response, give: Callable[[S3Response], TYPE_RESPONSE]) -> TYPE_RESPONSE:
+    """moto encodes all of its lists of objects but where they start (AWS documentation, ListObjectsV2)."""
+
+    def serialized(result: ActionResult) -> TYPE_RESPONSE:
+        if "StartAfter" in result.result:
+            result.result["StartAfter"] = quote(result.result["StartAfter"], safe="/")
+        return type(response).serialized(response, result)
+
+    if response.querystring.get("encoding-type") != ["url"]:
+        return give(response)
+    with patch.object(response, "serialized", serialized):
+        return give(response)
+
+
+S3Response.list_objects_v2 = partialmethod(_with_an_encoded_start, S3Response.list_objects_v2)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from kbfleet.domain.answer import AskableTenant
 from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.diagnosis import Search
 from kbfleet.domain.document_examination import EDGE_BYTES, DocumentSample
+from kbfleet.domain.document_links import DocumentLink
 from kbfleet.domain.document_names import key_in
+from kbfleet.domain.document_status import BucketEntry
 from kbfleet.domain.document_trace import Probe
 from kbfleet.domain.errors import CapacityExceeded, ConcurrentUpdate, KbfleetError, RequestRefused
 from kbfleet.domain.failed_documents import (
@@ -26,8 +29,8 @@ from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, Life, ResourceNames, TenantId
 from kbfleet.domain.survey import PresentVersion
-from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
-from kbfleet.ports import Clock, ComparedPage, FailedDocumentPage, IngestedDocumentPage, VersionPage
+from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX, StoredObject
+from kbfleet.ports import Clock, ComparedPage, EntryPage, Erased, FailedDocumentPage, IngestedDocumentPage, VersionPage
 from tests.support.clock import START
 from tests.support.samples import NAMES
 
@@ -49,6 +52,9 @@ class InMemoryFailedDocuments:
 
     def find(self, life: Life, uri: str) -> FailedDocument | None:
         return self._documents.get((life, uri))
+
+    def those_of(self, life: Life, uris: Sequence[str]) -> Mapping[str, FailedDocument]:
+        return {uri: self._documents[life, uri] for uri in uris if (life, uri) in self._documents}
 
     def all(self, life: Life) -> Iterator[FailedDocument]:
         own = (document for (of, _), document in self._documents.items() if of == life)
@@ -111,12 +117,15 @@ class InMemoryBucketContents:
     """`kbfleet.ports.BucketContents` and `DocumentSamples`; what no `content` was given of, may not be read. `sampled`
     is how often an object was looked into. `pages` are those of the list of versions of every bucket, `compared_pages`
     those of what has become of documents (if there are none, all are still there), `listed` is how often one was given,
-    and `refusal` what the list is refused with."""
+    and `refusal` what the list is refused with. `deleted` is since when what was under a URI is not there any more, and
+    `kept` how many versions of it are kept, while any are."""
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}
         self._described: dict[str, DocumentObject] = {}
         self._contents: dict[str, bytes] = {}
+        self.deleted: dict[str, datetime] = {}
+        self.kept: dict[str, int] = {}
         self.sampled = 0
         self.pages: list[list[PresentVersion]] = [[]]
         self.compared_pages: list[ComparedPage] = []
@@ -132,6 +141,8 @@ class InMemoryBucketContents:
         metadata: bytes | None = None,
     ) -> None:
         self._objects[uri] = revision
+        self.deleted.pop(uri, None)
+        self.kept[uri] = self.kept.get(uri, 0) + 1
         size = 1_000 if content is None else len(content)
         beside = None if metadata is None else len(metadata)
         self._described[uri] = replace(described or DocumentObject(START, size, beside), revision=revision)
@@ -141,8 +152,43 @@ class InMemoryBucketContents:
             if bytes_of_it is not None:
                 self._contents[name] = bytes_of_it
 
-    def delete(self, uri: str) -> None:
+    def delete(self, uri: str, at: datetime = START) -> None:
+        if self._objects.pop(uri, None) is not None:
+            self.deleted[uri] = at
+
+    def entries(self, bucket: str, *, prefix: str, after: str | None, limit: int) -> EntryPage:
+        if self.refusal is not None:
+            raise self.refusal
+        begins = f"s3://{bucket}/"
+        keys = [uri.removeprefix(begins) for uri in (*self._objects, *self.deleted) if uri.startswith(begins)]
+        listed = sorted(
+            key
+            for key in keys
+            if key.startswith(prefix) and key > (after or "") and not key.endswith((METADATA_SUFFIX, "/"))
+        )
+        entries = [self._entry(f"{begins}{key}", key) for key in listed[:limit]]
+        return EntryPage(entries, listed[limit - 1] if len(listed) > limit else None)
+
+    def _entry(self, uri: str, key: str) -> BucketEntry:
+        if uri in self.deleted:
+            marker = PresentVersion(self.deleted[uri], deleted=True)
+            return BucketEntry(key, marker.changed_at, marker.listed_from, deleted=True)
+        found = self._described[uri]
+        there = PresentVersion(found.changed_at, found.size)
+        return BucketEntry(
+            key, there.changed_at, there.listed_from, found.size, found.metadata_bytes, self._objects[uri]
+        )
+
+    def attributes(self, bucket: str, uri: str) -> bytes | None:
+        key_in(bucket, uri)
+        return self._contents.get(f"{uri}{METADATA_SUFFIX}") if uri in self._objects else None
+
+    def forget(self, uri: str) -> int:
+        """No version of it is left. Returns: how many there were."""
+        there = self.kept.pop(uri, 0)
         self._objects.pop(uri, None)
+        self.deleted.pop(uri, None)
+        return there
 
     def find(self, bucket: str, uri: str) -> BucketDocument | None:
         key_in(bucket, uri)
@@ -169,7 +215,15 @@ class InMemoryBucketContents:
         small = metadata is not None and len(metadata) <= MAX_METADATA_BYTES
         return replace(sample, head=content[:EDGE_BYTES], tail=tail, metadata=metadata if small else None)
 
-    def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
+    def objects(self, bucket: str, keys: Collection[str]) -> Mapping[str, StoredObject]:
+        uris = {key: f"s3://{bucket}/{key}" for key in keys}
+        return {
+            key: StoredObject(self._described[uri].size, self._objects[uri])
+            for key, uri in uris.items()
+            if uri in self._objects
+        }
+
+    def present(self, bucket: str, keys: Collection[str]) -> Collection[str]:
         return {key for key in keys if f"s3://{bucket}/{key}" in self._objects}
 
     def versions(self, bucket: str, after: str | None) -> VersionPage:
@@ -188,6 +242,35 @@ class InMemoryBucketContents:
         number = int(after or 0)
         page = self.compared_pages[number]
         return replace(page, following=str(number + 1) if number + 1 < len(self.compared_pages) else None)
+
+
+class InMemoryDocumentRemoval:
+    """`kbfleet.ports.DocumentRemoval` of what `InMemoryBucketContents` holds. While it is `interrupted`, its time is
+    over before it has erased anything."""
+
+    def __init__(self, contents: InMemoryBucketContents, clock: Clock) -> None:
+        self._contents = contents
+        self._clock = clock
+        self.interrupted = False
+
+    def delete(self, bucket: str, key: str) -> None:
+        self._contents.delete(f"s3://{bucket}/{key}", self._clock.now())
+
+    def erase(self, bucket: str, key: str, *, until: datetime) -> Erased:
+        self.delete(bucket, key)
+        if self.interrupted:
+            return Erased(0, whole=False)
+        return Erased(self._contents.forget(f"s3://{bucket}/{key}"), whole=True)
+
+
+class InMemoryDocumentLinks:
+    """`kbfleet.ports.DocumentLinks`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def link(self, bucket: str, key: str, valid_for: timedelta) -> DocumentLink:
+        return DocumentLink(f"https://{bucket}.example.com/{quote(key)}", self._clock.now() + valid_for)
 
 
 class InMemoryRetrievalProbe:
@@ -225,7 +308,8 @@ class InMemoryPassageSearch:
 
 class InMemoryIngestedDocuments:
     """`kbfleet.ports.IngestedDocuments`, for whichever data source. A document that is ingested by itself ends as
-    `outcomes` says, INDEXED if that says nothing; until a moment after the call, its status is the one from before."""
+    `outcomes` says, INDEXED if that says nothing; until a moment after the call, its status is the one from before.
+    `asked` are those that were looked at once, together; `refusal` is what that is refused with."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -234,6 +318,8 @@ class InMemoryIngestedDocuments:
         self.outcomes: dict[str, IngestedStatus] = {}
         self._pages = 0
         self.refused: set[str] = set()
+        self.refusal: KbfleetError | None = None
+        self.asked: list[list[str]] = []
         self.busy = False
         self.batches: list[list[str]] = []
         self.lists = True
@@ -251,6 +337,15 @@ class InMemoryIngestedDocuments:
             key_in(bucket, uri)
         self._finish()
         return [self._known.get(uri) or IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in uris]
+
+    def look_once(
+        self, data_source: DataSourceReference, bucket: str, uris: Sequence[str]
+    ) -> Sequence[IngestedDocument] | None:
+        found = self.look_up(data_source, bucket, uris)
+        if self.refusal is not None:
+            raise self.refusal
+        self.asked.append(list(uris))
+        return None if self.refused & set(uris) else found
 
     def pages(self, data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
         if not self.lists:

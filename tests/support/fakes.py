@@ -5,6 +5,8 @@ from tests.support.clock import FakeClock
 from tests.support.documents import InMemoryDocumentBuckets, InMemoryIndexCatalogue, InMemoryKnowledgeStore
 from tests.support.failed_documents import (
     InMemoryBucketContents,
+    InMemoryDocumentLinks,
+    InMemoryDocumentRemoval,
     InMemoryDocumentRetries,
     InMemoryFailedDocuments,
     InMemoryIngestedDocuments,
@@ -49,6 +51,8 @@ __all__ = [
     "InMemoryBucketContents",
     "InMemoryConvergenceRecord",
     "InMemoryDocumentBuckets",
+    "InMemoryDocumentLinks",
+    "InMemoryDocumentRemoval",
     "InMemoryDocumentRetries",
     "InMemoryDocumentRounds",
     "InMemoryExecutions",

@@ -17,6 +17,7 @@ from kbfleet.ports import Execution, KnowledgeStore
 from kbfleet.usecases import lifecycle, offboarding, provisioning
 from kbfleet.usecases.deletion_checks import DeletionCheck
 from kbfleet.usecases.document_tracing import DocumentTracer
+from kbfleet.usecases.documents import TenantDocuments
 from kbfleet.usecases.examination import TenantExamination
 from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
@@ -29,6 +30,8 @@ from tests.support.fakes import (
     InMemoryBucketContents,
     InMemoryConvergenceRecord,
     InMemoryDocumentBuckets,
+    InMemoryDocumentLinks,
+    InMemoryDocumentRemoval,
     InMemoryDocumentRetries,
     InMemoryDocumentRounds,
     InMemoryExecutions,
@@ -100,6 +103,8 @@ class Fleet:
     retry_runs: RecordingRetryRuns = field(default_factory=RecordingRetryRuns)
     bucket_contents: InMemoryBucketContents = field(default_factory=InMemoryBucketContents)
     ingested_documents: InMemoryIngestedDocuments = field(init=False)
+    document_removal: InMemoryDocumentRemoval = field(init=False)
+    document_links: InMemoryDocumentLinks = field(init=False)
     isolation_rounds: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     retrieval_probe: InMemoryRetrievalProbe = field(default_factory=InMemoryRetrievalProbe)
     search_allowances: InMemorySearchAllowances = field(default_factory=InMemorySearchAllowances)
@@ -113,6 +118,8 @@ class Fleet:
         self.uploads = InMemoryUploads(self.clock)
         self.knowledge_bases = InMemoryKnowledgeBases(self.clock)
         self.ingested_documents = InMemoryIngestedDocuments(self.clock)
+        self.document_removal = InMemoryDocumentRemoval(self.bucket_contents, self.clock)
+        self.document_links = InMemoryDocumentLinks(self.clock)
         # A tenant without documents has no first sync.
         self.bucket_contents.pages = [[PresentVersion(self.clock.now() - timedelta(days=1))]]
         account: dict[str, Execution] = {}
@@ -180,6 +187,17 @@ class Fleet:
             clock=self.clock,
             names=NAMES,
             events_after=EVENTS_AFTER,
+        )
+
+    @property
+    def tenant_documents(self) -> TenantDocuments:
+        return TenantDocuments(
+            registry=self.registry,
+            ledger=self.ledger,
+            failed_documents=self.failed_documents,
+            ingested_documents=self.ingested_documents,
+            bucket_contents=self.bucket_contents,
+            names=NAMES,
         )
 
     @property

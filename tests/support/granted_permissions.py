@@ -21,7 +21,11 @@ UPLOADER_ROLE = "UploaderRole"
 """The role that the uploads function assumes, too."""
 SEARCHER_ROLE = "KnowledgeBaseSearcherRole"
 """The role that the reconcile function assumes, too."""
-ROLES = (SERVICE_ROLE, READER_ROLE, UPLOADER_ROLE, SEARCHER_ROLE)
+REMOVER_ROLE = "DocumentRemoverRole"
+"""The role that the documents function assumes, too."""
+OPENER_ROLE = "DocumentOpenerRole"
+"""The role that the links function assumes, too."""
+ROLES = (SERVICE_ROLE, READER_ROLE, UPLOADER_ROLE, SEARCHER_ROLE, REMOVER_ROLE, OPENER_ROLE)
 NO_RESOURCE = "*"
 """The resource of an action that knows none."""
 

@@ -57,15 +57,11 @@ class HostileDocuments:
         self.lives.collect(ATTACKER)
 
     def listed(self) -> list[dict[str, Any]]:
-        """What `kbfleet documents` shows, all pages."""
+        """What `kbfleet documents --failed` shows, all pages."""
         documents: list[dict[str, Any]] = []
         token: str | None = None
         while True:
-            query = {"next_token": token} if token else None
-            several = {"next_token": [token]} if token else None
-            page = self.lives.api(
-                "get_documents", ATTACKER, queryStringParameters=query, multiValueQueryStringParameters=several
-            )
+            page = self.lives.failing(ATTACKER, token)
             documents += page["documents"]
             token = page["next_token"]
             if token is None:
@@ -74,8 +70,8 @@ class HostileDocuments:
     def retried(self) -> dict[str, Any]:
         """`kbfleet sync retry-failed`, to its end."""
         self.lives.api("post_document_retry", ATTACKER)
-        self.lives.until(lambda: self.lives.api("get_documents", ATTACKER)["retry"]["ended_at"] is not None)
-        retry: dict[str, Any] = self.lives.api("get_documents", ATTACKER)["retry"]
+        self.lives.until(lambda: self.lives.failing(ATTACKER)["retry"]["ended_at"] is not None)
+        retry: dict[str, Any] = self.lives.failing(ATTACKER)["retry"]
         return retry
 
     def foreign(self) -> Iterator[str]:

@@ -13,15 +13,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import boto3
 import jwt
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from cryptography.hazmat.primitives import serialization
 from hypothesis import strategies as st
 
 from cli.fleet_api import FleetApi, Refused
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.document_names import document_id
+from kbfleet.domain.document_pages import DocumentList, ListPlace
+from kbfleet.domain.document_status import DocumentStatus
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from local import deployment
 from local.identity_provider import IdentityProvider
@@ -75,6 +81,8 @@ class Fleet:
     outputs: Mapping[str, str]
     sessions: dict[str, str] = field(default_factory=dict)
     """One of each tenant, of the user of `token_of`."""
+    cited: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What opens each tenant's document to that user: `uri` and `ticket` of a source."""
 
     @property
     def issuer(self) -> IdentityProvider:
@@ -175,7 +183,10 @@ def furnished(configuration: StackConfiguration, outputs: Mapping[str, str]) -> 
         )
     for tenant_id, canary in CANARIES.items():
         until(partial(_knows, fleet, tenant_id, canary), f"{tenant_id} does not know its own canary")
-        fleet.sessions[tenant_id] = fleet.ask(tenant_id).body["session"]
+        answer = fleet.ask(tenant_id).body
+        fleet.sessions[tenant_id] = answer["session"]
+        source = answer["citations"][0]["sources"][0]
+        fleet.cited[tenant_id] = {name: source[name] for name in ("uri", "ticket")}
     return fleet
 
 
@@ -213,6 +224,8 @@ def attempts(fleet: Fleet) -> st.SearchStrategy[Attempt]:
         _by_path(fleet),
         _by_header(fleet),
         _by_session(fleet),
+        _by_link(fleet),
+        _by_document(fleet),
         _by_filter(fleet),
         _by_claim(fleet),
         _by_forgery(fleet),
@@ -312,6 +325,12 @@ def _by_path(draw: st.DrawFn, fleet: Fleet) -> Attempt:
                 f"/tenants/{alike}",
                 f"/tenants/{alike}/jobs",
                 f"/tenants/{alike}/documents",
+                f"/tenants/{alike}/documents/{document_id('house.md')}",
+                f"/tenants/{alike}/documents/{document_id('house.md')}?all_versions=true",
+                f"/tenants/{alike}/documents/{document_id('house.md')}/link",
+                f"/tenants/{alike}/uploads/batch",
+                f"/tenants/{ATTACKER}/documents/{document_id(f'../{victim}/house.md')}/link",
+                f"/documents/link/../../tenants/{alike}/documents",
                 f"//tenants/{alike}/ask",
                 f"/ask/../tenants/{alike}/ask",
                 f"/ask/..%2ftenants%2f{alike}%2fask",
@@ -385,6 +404,64 @@ def _by_session(draw: st.DrawFn, fleet: Fleet) -> Attempt:
     if session == own:
         session = theirs
     return _request(fleet, "a session", {"question": draw(_QUESTIONS), "session": session or "-"}, forged=True)
+
+
+@st.composite
+def _by_link(draw: st.DrawFn, fleet: Fleet) -> Attempt:
+    """Another tenant's document, or one of the own tenant's that nobody has cited, by whatever ticket there is."""
+    victim = draw(_VICTIMS)
+    theirs, own = fleet.cited[victim], fleet.cited[ATTACKER]
+    bucket = own["uri"].removeprefix("s3://").partition("/")[0]
+    signature = own["ticket"].rpartition(".")[2]
+    uri, ticket = draw(
+        st.sampled_from(
+            [
+                (theirs["uri"], theirs["ticket"]),
+                (theirs["uri"], own["ticket"]),
+                (own["uri"], theirs["ticket"]),
+                (own["uri"], fleet.sessions[ATTACKER]),
+                (theirs["uri"], f"{theirs['ticket'].rpartition('.')[0]}.{signature}"),
+                (f"s3://{bucket}/../{theirs['uri'].removeprefix('s3://')}", own["ticket"]),
+                (f"{own['uri']}/../../{theirs['uri'].removeprefix('s3://')}", own["ticket"]),
+                (f"s3://{bucket}/%2e%2e/house.md", own["ticket"]),
+                (f"{own['uri']}.metadata.json", own["ticket"]),
+                (f"{own['uri']}\n", own["ticket"]),
+                (own["uri"].upper(), own["ticket"]),
+                (f"s3://{bucket}/", own["ticket"]),
+                (own["uri"], own["ticket"][:-2]),
+                (own["uri"], f"{own['ticket']}="),
+            ]
+        )
+    )
+    return _request(fleet, "a link", {"uri": uri, "ticket": ticket}, path="/documents/link", forged=True)
+
+
+@st.composite
+def _by_document(draw: st.DrawFn, fleet: Fleet) -> Attempt:
+    """A back end asks for the attacker with what is another tenant's: a place in its list, a key, a bucket."""
+    victim = draw(_VICTIMS)
+    theirs = fleet.cited[victim]["uri"]
+    listed: dict[str, Any] = draw(st.sampled_from([{}, {"status": DocumentStatus.LEFT_OUT}, {"prefix": "house"}]))
+    after = draw(st.sampled_from([None, "a", "house.md", "\uffff"]))
+    token = ListPlace(DocumentList(Life(TenantId(victim)), **listed), after=after).token
+    query = urlencode({**listed, "next_token": token})
+    key = draw(st.sampled_from([theirs, theirs.removeprefix("s3:/"), f"../{theirs.removeprefix('s3://')}"]))
+    document = f"/tenants/{ATTACKER}/documents/{document_id(key)}"
+    method, path = draw(
+        st.sampled_from(
+            [
+                ("GET", f"/tenants/{ATTACKER}/documents?{query}"),
+                ("GET", document),
+                ("GET", f"{document}/link"),
+                ("DELETE", document),
+                ("DELETE", f"{document}?all_versions=true"),
+            ]
+        )
+    )
+    request = AWSRequest(method, f"{fleet.outputs['ApiUrl']}{path}", headers={"Content-Type": "application/json"})
+    credentials = Credentials(ACCESS_KEY, fleet.configuration.secret_key)
+    SigV4Auth(credentials, "execute-api", fleet.configuration.region).add_auth(request)
+    return Attempt("another's document", method, path, tuple(request.headers.items()), b"", forged=True)
 
 
 @st.composite
@@ -494,9 +571,18 @@ def _by_signature(draw: st.DrawFn, fleet: Fleet) -> Attempt:
         )
     )
     path = draw(
-        st.sampled_from([f"/tenants/{victim}/ask", f"/tenants/{victim}/ask?X-Amz-Signature=0", f"/tenants/{victim}"])
+        st.sampled_from(
+            [
+                f"/tenants/{victim}/ask",
+                f"/tenants/{victim}/ask?X-Amz-Signature=0",
+                f"/tenants/{victim}",
+                f"/tenants/{victim}/documents",
+                f"/tenants/{victim}/documents/{document_id('house.md')}",
+                f"/tenants/{victim}/documents/{document_id('house.md')}/link",
+            ]
+        )
     )
-    method = "POST" if "ask" in path else "GET"
+    method = "POST" if "ask" in path else draw(st.sampled_from(["GET", "DELETE"]))
     headers = (("Authorization", authorization),) if authorization else ()
     body = {"question": draw(_QUESTIONS), "user_id": "mina"}
     return _request(fleet, "no AWS signature", body, path=path, method=method, token="", headers=headers, forged=True)

@@ -25,7 +25,9 @@ from tests.support import aws
 from tests.support.aws_calls import Call
 from tests.support.granted_permissions import (
     NO_RESOURCE,
+    OPENER_ROLE,
     READER_ROLE,
+    REMOVER_ROLE,
     SEARCHER_ROLE,
     SERVICE_ROLE,
     Need,
@@ -34,7 +36,11 @@ from tests.support.granted_permissions import (
 )
 from tests.support.virtual_fleet import VirtualFleet
 
-_ASSUMED_BY = {"ReconcileFunction": SEARCHER_ROLE}
+_ASSUMED_BY = {
+    "ReconcileFunction": SEARCHER_ROLE,
+    "DocumentsFunction": REMOVER_ROLE,
+    "LinksFunction": OPENER_ROLE,
+}
 """Whichever function is not named here assumes the other one."""
 
 _NAMES_AT_MINISTACK = {"stepfunctions": "states"}

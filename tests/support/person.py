@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import cli.doctor
 import cli.main
 import cli.progress
-from cli.fleet_api import FleetApi, UploadRefused, _said_by_s3
+from cli.fleet_api import FleetApi, refused_by_s3
 from cli.fleet_stack import FleetStack
 from kbfleet.contracts.documents import UploadBody
 from kbfleet.domain.names import TenantId
@@ -145,7 +145,7 @@ class _PersonsApi(VirtualFleetApi):
     def upload(self, tenant_id: TenantId, form: UploadBody, content: bytes) -> None:
         answer = requests.post(form.url, data=form.fields, files={"file": ("document", content)}, timeout=10)
         if answer.status_code >= 300:
-            raise UploadRefused(_said_by_s3(tenant_id, answer.content))
+            raise refused_by_s3(tenant_id, answer.status_code, answer.content)
 
 
 @dataclass(frozen=True)

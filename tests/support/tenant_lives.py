@@ -16,6 +16,7 @@ from unittest.mock import patch
 from moto.iam.models import iam_backends
 
 import kbfleet.bootstrap
+from kbfleet.domain.document_names import document_id
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.api_requests import queried
@@ -30,6 +31,13 @@ from tests.support.tokens import AUDIENCE, ISSUER, TENANT_CLAIM, claims, key_set
 from tests.support.troubles import tell_of_trouble
 from tests.support.virtual_fleet import AN_HOUR, FIRST_DOCUMENT, VirtualFleet, kill_first
 
+_SERVED_BY = {
+    "get_documents": "DocumentsFunction",
+    "get_document": "DocumentsFunction",
+    "delete_document": "DocumentsFunction",
+    "get_link": "LinksFunction",
+    "post_link": "LinksFunction",
+}
 A_SHORT_LEASE = 600
 """Seconds. Thousands of ticks that only watch a job hang would prove nothing."""
 A_DAY = 86_400.0
@@ -102,6 +110,9 @@ class Lives:
             body = json.dumps(json.loads(request["body"]) | {"key": key})
             answer = self.fleet.invoke("UploadsFunction", request | {"body": body})
             assert answer["statusCode"] == 201, answer
+        answer = self.fleet.invoke("UploadsFunction", sample("post_uploads", tenant_id))
+        assert answer["statusCode"] == 200, answer
+        self.look_at_documents(tenant_id)
         event = sample("get_why", tenant_id) | queried(key="rental-terms.md")
         answer = self.fleet.invoke("WhyFunction", event)
         # moto's S3 has the machine's clock: where the document is found to be stuck has no meaning here.
@@ -171,10 +182,10 @@ class Lives:
         self.upload_that_fails(tenant_id, "prices.md")
         self.ingest_directly(tenant_id, "s3://somebody-elses/house.md")
         self.collect(tenant_id, failure_reasons=[])  # the job names none: they are looked for
-        assert len(self.api("get_documents", tenant_id)["documents"]) == 1
+        assert len(self.failing(tenant_id)["documents"]) == 1
         self.api("post_document_retry", tenant_id)
-        self.until(lambda: self.api("get_documents", tenant_id)["retry"]["ended_at"] is not None)
-        assert not self.api("get_documents", tenant_id)["documents"]
+        self.until(lambda: self.failing(tenant_id)["retry"]["ended_at"] is not None)
+        assert not self.failing(tenant_id)["documents"]
 
     def of_one_whose_execution_dies(self, tenant_id: str) -> None:
         execution = self.begin(tenant_id)
@@ -415,6 +426,33 @@ class Lives:
 
     # --- what operators and tenants do ---
 
+    def look_at_documents(self, tenant_id: str) -> None:
+        """All that is done with documents as a resource; one that is there for that only is erased."""
+        s3, bucket, key = self.client("s3"), {"Bucket": self.bucket(tenant_id)}, "passing.md"
+        for each in (key, f"{key}.metadata.json"):
+            s3.put_object(**bucket, Key=each, Body=b'{"metadataAttributes": {}}')
+        named = {"named": document_id(key)}
+        assert key in {each["key"] for each in self.api("get_documents", tenant_id)["documents"]}
+        assert self.api("get_document", tenant_id, **named)["metadata"] == {}
+        event = sample("get_link", tenant_id)
+        event["pathParameters"]["document"] = document_id(key)
+        event["path"] = event["resource"].format_map(event["pathParameters"])
+        assert self.fleet.invoke("LinksFunction", event)["statusCode"] == 200
+        self.open_what_was_cited(tenant_id)
+        assert self.api("delete_document", tenant_id, **named)["versions_removed"] is None
+        assert self.api("delete_document", tenant_id, **named, **queried(all_versions="true"))["versions_removed"] == 2
+
+    def open_what_was_cited(self, tenant_id: str) -> None:
+        answer = json.loads(self.fleet.invoke("AskFunction", sample("ask", tenant_id))["body"])
+        (source, *_) = (source for citation in answer["citations"] for source in citation["sources"])
+        event = sample("post_link", tenant_id) | {
+            "body": json.dumps({name: source[name] for name in ("uri", "ticket")})
+        }
+        for port in (kbfleet.bootstrap._session_secret, kbfleet.bootstrap.tickets):
+            port.cache_clear()  # another function has not read it
+        opened = self.fleet.invoke("LinksFunction", event)
+        assert opened["statusCode"] == 200, opened
+
     def api(self, request: str, tenant_id: str, *, named: str = "", **changes: Any) -> dict[str, Any]:
         """Sends a sample request for that tenant, and for what has that name. Returns: the body.
 
@@ -424,10 +462,15 @@ class Lives:
         if named:
             event["pathParameters"][list(event["pathParameters"])[-1]] = named
             event["path"] = f"{event['path'].rpartition('/')[0]}/{named}"
-        answer = self.fleet.invoke("TenantsFunction", event)
+        answer = self.fleet.invoke(_SERVED_BY.get(request, "TenantsFunction"), event)
         assert answer["statusCode"] < 300, answer
         body: dict[str, Any] = json.loads(answer["body"])
         return body
+
+    def failing(self, tenant_id: str, token: str | None = None) -> dict[str, Any]:
+        """A page of the documents that fail."""
+        query = {"status": "LEFT_OUT"} | ({"next_token": token} if token else {})
+        return self.api("get_documents", tenant_id, **queried(**query))
 
     def begin(self, tenant_id: str) -> Execution:
         body = json.dumps({"knowledge_store": self.store})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 
+from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
 from kbfleet.ports import Clock
 
@@ -15,6 +17,11 @@ class InMemoryUploads:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.stored: dict[tuple[str, str], bytes] = {}
+
+    def forms(
+        self, bucket: str, uploads: Sequence[Upload], valid_for: timedelta
+    ) -> Sequence[UploadForm | InvalidInput]:
+        return [self.form(bucket, upload, valid_for) for upload in uploads]
 
     def form(self, bucket: str, upload: Upload, valid_for: timedelta) -> UploadForm:
         policy = json.dumps({"key": upload.key, "Content-Type": upload.content_type, "size": upload.size})

@@ -33,6 +33,10 @@ _FUNCTIONS = {
     "ask": "AskFunction",
     "why": "WhyFunction",
     "uploads": "UploadsFunction",
+    "batch": "UploadsFunction",
+    "documents": "DocumentsFunction",
+    "{document}": "DocumentsFunction",
+    "link": "LinksFunction",
     "diagnosis": "ReconcileFunction",
     "reconciliations": "ReconcileFunction",
 }
@@ -95,6 +99,8 @@ class VirtualFleetApi(FleetApi):
         if len(parts) > 3 and parts[2] in {"provisionings", "offboardings", "jobs"}:
             name = {"provisionings": "execution", "offboardings": "execution", "jobs": "job"}[parts[2]]
             names[name], parts[3] = parts[3], f"{{{name}}}"
+        if len(parts) > 3 and parts[2] == "documents" and parts[3] not in {"why", "retry"}:
+            names["document"], parts[3] = parts[3], "{document}"
         resource = "/" + "/".join(parts)
         function = _FUNCTIONS.get(parts[-1], "TenantsFunction")
         event = api_request(method, resource, body=body, query=dict(parse_qsl(url.query)), **names)

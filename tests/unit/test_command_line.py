@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
@@ -23,7 +24,8 @@ from cli import spreadsheet
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused, UploadRefused
 from kbfleet.contracts.asking import AskRequest, AskResponse, CitationBody, FreshnessBody, SourceBody
 from kbfleet.contracts.diagnosis import DiagnosisBody
-from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, FailedDocumentsBody, UploadBody
+from kbfleet.contracts.document_listing import DocumentBody, DocumentsBody
+from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, GrantedUploadBody, UploadBody
 from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.tenants import (
@@ -40,8 +42,9 @@ from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.diagnosis import Diagnosis
+from kbfleet.domain.document_status import DocumentStatus, left_out
 from kbfleet.domain.errors import NotReadyYet
-from kbfleet.domain.failed_documents import FailureStatus
+from kbfleet.domain.failed_documents import FailedDocument, FailureStatus
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.left_out import LeftOutNotKnown, NotKnown
@@ -319,7 +322,9 @@ def test_a_status_can_be_read_by_programs_and_by_people(scripted: Scripted, run:
 
 
 def test_an_answer_names_its_documents_and_says_when_it_may_be_out_of_date(scripted: Scripted, run: Run) -> None:
-    source = SourceBody(document="terms.pdf", uri="s3://b/terms.pdf", passage="…", page=2, metadata={}, score=None)
+    source = SourceBody(
+        document="terms.pdf", uri="s3://b/terms.pdf", passage="…", page=2, metadata={}, score=None, ticket="t"
+    )
     answer = AskResponse(
         answer="At least 21 [years].",
         outcome=AnswerOutcome.ANSWERED,
@@ -652,10 +657,14 @@ def test_a_tenant_says_what_is_not_its_own(scripted: Scripted, run: Run) -> None
 
 
 class TestDocuments:
-    FAILED = FailedDocumentBody(
-        uri="s3://b/[draft].pdf", reason="no text", status=FailureStatus.FAILED, since=NOW, last_seen=NOW, times=1
+    FAILED = DocumentBody.from_domain(
+        left_out(FailedDocument("s3://b/[draft].pdf", "no text", NOW, NOW), "[draft].pdf")
     )
-    ASIDE = FAILED.model_copy(update={"uri": "s3://b/old.xls", "status": FailureStatus.SET_ASIDE, "times": 4})
+    ASIDE = DocumentBody.from_domain(
+        left_out(
+            FailedDocument("s3://b/old.xls", "no text", NOW, NOW, times=4, status=FailureStatus.SET_ASIDE), "old.xls"
+        )
+    )
     RETRY = DocumentRetryBody(requested_at=NOW, ended_at=None, under_way=2, fixed=0, failed=0, unanswered=0, stopped="")
 
     def ended(self, **counts: Any) -> DocumentRetryBody:
@@ -664,9 +673,9 @@ class TestDocuments:
     def test_the_table_shows_each_with_its_reason_and_whether_it_is_set_aside(
         self, scripted: Scripted, run: Run
     ) -> None:
-        body = FailedDocumentsBody(documents=(self.FAILED, self.ASIDE), next_token=None, retry=self.RETRY)
-        scripted(failed_documents=[body])
-        result = run("documents", "acme")
+        body = DocumentsBody(documents=(self.FAILED, self.ASIDE), next_token=None, retry=self.RETRY)
+        scripted(documents=[body])
+        result = run("documents", "acme", "--failed")
         assert result.exit_code == 0
         (failed,) = (line for line in result.stdout.splitlines() if "[draft]" in line)
         assert "no text" in failed
@@ -680,11 +689,11 @@ class TestDocuments:
 
     @pytest.mark.parametrize("documents", [(), (FAILED,)])
     def test_where_it_is_not_known_what_failed_nothing_is_well(
-        self, scripted: Scripted, run: Run, documents: tuple[FailedDocumentBody, ...]
+        self, scripted: Scripted, run: Run, documents: tuple[DocumentBody, ...]
     ) -> None:
-        body = FailedDocumentsBody(documents=documents, next_token=None, retry=None, not_known=self.NOT_KNOWN)
-        scripted(failed_documents=[body])
-        shown = run("documents", "acme").stdout
+        body = DocumentsBody(documents=documents, next_token=None, retry=None, not_known=self.NOT_KNOWN)
+        scripted(documents=[body])
+        shown = run("documents", "acme", "--failed").stdout
         assert "Whether documents have failed is not known since 2026-03-14 09:26:53 UTC" in shown
         assert "It is not [collected]." in shown
         assert "→ `kbfleet dlq list`" in shown
@@ -708,26 +717,27 @@ class TestDocuments:
         assert "✓" not in result.stdout
 
     def test_an_empty_list_is_said(self, scripted: Scripted, run: Run) -> None:
-        scripted(failed_documents=[FailedDocumentsBody(documents=(), next_token=None, retry=None)])
-        assert "No document of tenant acme is known to have failed" in run("documents", "acme").stdout
+        scripted(documents=[DocumentsBody(documents=(), next_token=None, retry=None)])
+        assert "No document of tenant acme is known to have failed" in run("documents", "acme", "--failed").stdout
 
     def test_all_pages_are_one_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pages = iter(
             [
-                FailedDocumentsBody(documents=(self.FAILED,), next_token="ab", retry=None),
-                FailedDocumentsBody(documents=(self.ASIDE,), next_token=None, retry=None),
+                DocumentsBody(documents=(self.FAILED,), next_token="ab", retry=None),
+                DocumentsBody(documents=(self.ASIDE,), next_token=None, retry=None),
             ]
         )
         asked: list[str] = []
 
-        def signed(_self: FleetApi, _kind: object, _method: str, path: str) -> FailedDocumentsBody:
+        def signed(_self: FleetApi, _kind: object, _method: str, path: str) -> DocumentsBody:
             asked.append(path)
             return next(pages)
 
         monkeypatch.setattr(FleetApi, "_signed", signed)
-        body = FleetApi("https://api.example.com/v1", None).failed_documents(TenantId("acme"))  # type: ignore[arg-type]
+        body = FleetApi("https://api.example.com/v1", None).documents(TenantId("acme"), DocumentStatus.LEFT_OUT)  # type: ignore[arg-type]
         assert body.documents == (self.FAILED, self.ASIDE)
-        assert asked == ["/tenants/acme/documents", "/tenants/acme/documents?next_token=ab"]
+        first = "/tenants/acme/documents?status=LEFT_OUT"
+        assert asked == [first, f"{first}&next_token=ab"]
 
     def test_a_retry_is_watched_to_its_end(self, scripted: Scripted, run: Run) -> None:
         scripted(retry_documents=[self.RETRY], document_retry=[self.RETRY, self.ended(fixed=2)])
@@ -843,7 +853,7 @@ class TestJobs:
             "s3://b/[a].pdf",
             "s3://b/again.pdf",
             "too large",
-            "1 of 512; `kbfleet documents acme` shows all.",
+            "1 of 512; `kbfleet documents acme --failed` shows all.",
         ):
             assert reported in shown
 
@@ -1053,6 +1063,7 @@ def test_a_day_that_is_none_is_bad_input(run: Run, scripted: Scripted) -> None:
 
 class TestUpload:
     FORM = UploadBody(url="https://b.example.com/", fields={"key": "handbook/rules.md"}, expires_at=NOW)
+    GRANTED = (GrantedUploadBody(key="handbook/rules.md", form=FORM, metadata_written=False, refusal=None),)
 
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:
@@ -1067,22 +1078,23 @@ class TestUpload:
         asked: list[Upload] = []
         sent: list[bytes] = []
 
-        def grant(_: FleetApi, _tenant_id: TenantId, upload: Upload) -> UploadBody:
-            asked.append(upload)
-            return self.FORM
+        def grant(_: FleetApi, _tenant_id: TenantId, uploads: Sequence[Upload]) -> Sequence[GrantedUploadBody]:
+            asked.extend(uploads)
+            return self.GRANTED
 
-        monkeypatch.setattr(FleetApi, "grant_upload", grant)
+        monkeypatch.setattr(FleetApi, "grant_uploads", grant)
         monkeypatch.setattr(FleetApi, "upload", lambda _, _tenant_id, _form, content: sent.append(content))
         arguments = ("--key", "handbook/rules.md", "--metadata", "department=sales=east", "--metadata", "部署=営業")
         ran = run("upload", "acme", str(file), *arguments)
         assert ran.exit_code == 0
         metadata = {"department": "sales=east", "部署": "営業"}
-        assert asked == [Upload(DocumentKey("handbook/rules.md"), 7, metadata=metadata)]
+        md5 = hashlib.md5(b"# Rules", usedforsecurity=False).hexdigest()
+        assert asked == [Upload(DocumentKey("handbook/rules.md"), 7, metadata=metadata, md5=md5)]
         assert sent == [b"# Rules"]
         assert "handbook/rules.md is uploaded" in ran.stdout
 
     def test_its_key_is_its_name_unless_another_is_given(self, run: Run, scripted: Scripted, file: Path) -> None:
-        scripted(grant_upload=[self.FORM], upload=[None])
+        scripted(grant_uploads=[self.GRANTED], upload=[None])
         ran = run("upload", "acme", str(file), "--json")
         assert '"key": "rules [draft].md"' in ran.stdout
         assert '"size": 7' in ran.stdout
@@ -1119,26 +1131,26 @@ class TestUpload:
         scripted()
         (tmp_path / name).write_bytes(content)
         ran = run("upload", "acme", str(tmp_path / name))
-        assert ran.exit_code == 2
+        assert ran.exit_code == 1
         assert said in ran.stderr
         assert "Nothing was sent" in ran.stderr
 
     def test_it_is_sent_all_the_same_when_that_is_asked_for(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
-        scripted(grant_upload=[self.FORM], upload=[None])
+        scripted(grant_uploads=[self.GRANTED], upload=[None])
         (tmp_path / "cut.pdf").write_bytes(b"%PDF-1.4 1 0 obj")
         ran = run("upload", "acme", str(tmp_path / "cut.pdf"), "--force")
         assert ran.exit_code == 0
         assert "Its end is missing" in ran.stderr
 
     def test_what_may_yet_be_read_is_sent_and_said(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
-        scripted(grant_upload=[self.FORM], upload=[None])
+        scripted(grant_uploads=[self.GRANTED], upload=[None])
         (tmp_path / "prices.csv").write_bytes("価格".encode("cp932"))
         ran = run("upload", "acme", str(tmp_path / "prices.csv"))
         assert ran.exit_code == 0
         assert "does not seem to be UTF-8" in ran.stderr
 
     def test_a_large_file_is_judged_by_its_end(self, run: Run, scripted: Scripted, tmp_path: Path) -> None:
-        scripted(grant_upload=[self.FORM], upload=[None])
+        scripted(grant_uploads=[self.GRANTED], upload=[None])
         (tmp_path / "large.pdf").write_bytes(b"%PDF-1.4" + bytes(300_000) + b"startxref 0 %%EOF")
         assert run("upload", "acme", str(tmp_path / "large.pdf")).exit_code == 0
 

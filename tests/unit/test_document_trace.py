@@ -17,6 +17,7 @@ from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Statistics
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.sync import Priority
 from kbfleet.domain.tenant_status import TenantStatus
+from tests.support.clock import START
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, first_knowledge, provisioning_failure, tenant
@@ -126,6 +127,15 @@ class TestWhatLooksTheSame:
             uri = f"s3://{NAMES.bucket(Life(ACME))}/{key}"
             fleet.bucket_contents.put(uri, "2", DocumentObject(fleet.clock.now(), size, None))
         assert [fleet.document_tracer.trace(ACME, ObjectKey(key)).key for key in keys] == keys
+
+    def test_two_that_look_the_same_are_told(self, fleet: Fleet) -> None:
+        composed, decomposed = (unicodedata.normalize(form, self.NAME) for form in ("NFC", "NFD"))
+        for key in (composed, decomposed):
+            fleet.bucket_contents.put(f"s3://{NAMES.bucket(Life(ACME))}/{key}", "2", DocumentObject(START, 10, None))
+            hops = {hop.name: hop for hop in fleet.document_tracer.trace(ACME, ObjectKey(composed)).hops}
+            assert hops[HopName.OBJECT].verdict is Verdict.PASSED
+            assert ("in Unicode form NFD; this one's is in NFC" in hops[HopName.OBJECT].finding) is (key == decomposed)
+        assert "`kbfleet documents delete acme KEY`" in hops[HopName.OBJECT].advice
 
     @pytest.mark.parametrize(("document", "beside"), [("NFC", "NFD"), ("NFD", "NFC")])
     def test_a_metadata_file_in_the_other_form_is_told(self, fleet: Fleet, document: Form, beside: Form) -> None:

@@ -34,11 +34,18 @@ from cli.verify.report import Line, Report
 from cli.verify.run import Plan
 from kbfleet.contracts.asking import AskResponse, FreshnessBody
 from kbfleet.contracts.diagnosis import DiagnosisBody
+from kbfleet.contracts.document_listing import (
+    DeletionBody,
+    DocumentBody,
+    DocumentDetailsBody,
+    DocumentLinkBody,
+    DocumentsBody,
+)
 from kbfleet.contracts.documents import (
     DocumentRetryBody,
     DocumentTraceBody,
     FailedDocumentBody,
-    FailedDocumentsBody,
+    GrantedUploadBody,
     HopBody,
     UploadBody,
 )
@@ -49,8 +56,16 @@ from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
 from kbfleet.domain.answer import AnswerOutcome
 from kbfleet.domain.diagnosis import Diagnosis, Unseen
+from kbfleet.domain.document_status import (
+    BucketEntry,
+    DocumentState,
+    DocumentStatus,
+    KnownFrom,
+    TenantDocument,
+    left_out,
+)
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.failed_documents import FailureStatus
+from kbfleet.domain.failed_documents import FailedDocument, FailureStatus
 from kbfleet.domain.finding import Disagreement, Fact, Finding, ResourceKind
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Timeline
@@ -95,6 +110,19 @@ JOB = JobStateChangeDetail.from_domain(job_state_change())
 FAILED = FailedDocumentBody(
     uri="s3://b/[a].pdf", reason="no text", status=FailureStatus.FAILED, since=NOW, last_seen=NOW, times=1
 )
+LEFT_OUT = left_out(FailedDocument("s3://b/[a].pdf", "no text", NOW, NOW), "[a].pdf")
+LISTED = (
+    DocumentBody.from_domain(LEFT_OUT),
+    DocumentBody.from_domain(
+        TenantDocument(
+            "s3://b/c.pdf",
+            "c.pdf",
+            DocumentState(DocumentStatus.ANSWERED_FROM, NOW, "JOB0000001", KnownFrom.LEDGER),
+            BucketEntry("c.pdf", NOW, NOW, 1_000),
+        )
+    ),
+)
+DETAILS = DocumentDetailsBody.with_attributes(LEFT_OUT, b'{"metadataAttributes": {"year": 2026}}')
 RETRY = DocumentRetryBody(requested_at=NOW, ended_at=NOW, under_way=0, fixed=1, failed=0, unanswered=0, stopped="")
 HOP = HopBody(
     hop=document_trace.HopName.OBJECT, verdict=document_trace.Verdict.BROKEN, finding="It is gone.", advice="Upload it."
@@ -146,12 +174,28 @@ SAMPLES: Mapping[str, Sample] = {
     "sync retry-failed": Sample(answers={"retry_documents": RETRY, "document_retry": RETRY}),
     "jobs list": Sample(answers={"jobs": JobsBody(jobs=(JOB,), next_token=None)}),
     "jobs show": Sample(("acme", "JOB0000001"), {"job": JobBody(job=JOB, left_out=(FAILED,), left_out_total=1)}),
-    "documents": Sample(
-        answers={"failed_documents": FailedDocumentsBody(documents=(FAILED,), next_token=None, retry=None)}
+    "documents list": Sample(answers={"documents": DocumentsBody(documents=LISTED, next_token=None, retry=None)}),
+    "documents show": Sample(("acme", "a.pdf"), {"document": DETAILS}, exit_code=1),
+    "documents open": Sample(
+        ("acme", "a.pdf"), {"document_link": DocumentLinkBody(url="https://b.example.com/a.pdf", expires_at=NOW)}
+    ),
+    "documents delete": Sample(
+        ("acme", "a.pdf", "--yes"),
+        {"delete_document": DeletionBody(document=LISTED[1], versions_removed=3, complete=True)},
     ),
     "upload": Sample(
         ("acme", __file__, "--key", "a.md"),
-        {"grant_upload": UploadBody(url="https://b.example.com/", fields={}, expires_at=NOW), "upload": None},
+        {
+            "grant_uploads": (
+                GrantedUploadBody(
+                    key="a.md",
+                    form=UploadBody(url="https://b.example.com/", fields={}, expires_at=NOW),
+                    metadata_written=False,
+                    refusal=None,
+                ),
+            ),
+            "upload": None,
+        },
     ),
     "why": Sample(
         ("acme", "a.pdf"),
@@ -491,6 +535,26 @@ class TestCompletion:
         monkeypatch.setattr(FleetApi, "jobs", answer_with_jobs)
         assert self.complete("jobs", "show", "acme", "") == [JOB.ingestion_job_id]
         assert asked == ["acme"]
+
+    def test_keys_are_those_of_the_tenants_documents_that_a_line_can_have(
+        self, answering: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[tuple[str, str]] = []
+
+        def begin(_: FleetApi, tenant_id: str, beginning: str) -> list[str]:
+            asked.append((tenant_id, beginning))
+            return ["handbook/rules.pdf", f"handbook/{FILLS_THE_CLIPBOARD}.pdf", "handbook/a\nb.pdf", "other.pdf"]
+
+        monkeypatch.setattr(FleetApi, "keys_beginning", begin)
+        for command in ("show", "open", "delete"):
+            assert self.complete("documents", command, "acme", "hand") == ["handbook/rules.pdf"]
+        assert asked == [("acme", "hand")] * 3
+
+    def test_tenants_are_completed_where_no_command_is_named(
+        self, answering: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(FleetApi, "ids_beginning", lambda *_: self.LISTED)
+        assert self.complete("documents", "s") == ["show", "sakura"]
 
     def test_the_stack_is_the_one_on_the_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[tuple[Any, ...]] = []

@@ -45,7 +45,7 @@ from tests.support.samples import ACME, DEPLOYMENT, job_state_change, uri_of
 UNHURRIED = settings(deadline=None)
 """The longest texts take a while on a busy machine."""
 OWN_COMMAND = "kbfleet sync retry-failed acme --stack kbfleet --region us-east-1"
-OWN_COMMAND_FOR_NONE = "kbfleet documents acme --stack kbfleet --region us-east-1"
+OWN_COMMAND_FOR_NONE = "kbfleet documents --failed acme --stack kbfleet --region us-east-1"
 
 
 def slack(alert: Alert) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -13,12 +14,21 @@ from typer.testing import CliRunner, Result
 import cli.main
 from cli.dead_letter_queues import QUEUES
 from cli.dead_letters import DeadLetters, Waiting
-from cli.fleet_api import FleetApi
+from cli.fleet_api import FleetApi, Refused
 from cli.fleet_stack import FleetStack
-from kbfleet.contracts.documents import DocumentTraceBody, FailedDocumentBody, FailedDocumentsBody, HopBody
+from kbfleet.contracts.document_listing import DocumentBody, DocumentsBody
+from kbfleet.contracts.documents import DocumentTraceBody, HopBody
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
+from kbfleet.domain.document_status import (
+    BucketEntry,
+    DocumentState,
+    DocumentStatus,
+    KnownFrom,
+    TenantDocument,
+    left_out,
+)
 from kbfleet.domain.document_trace import HopName, Verdict
-from kbfleet.domain.failed_documents import FailureStatus
+from kbfleet.domain.failed_documents import FailedDocument
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
@@ -71,6 +81,8 @@ class TestWhy:
             return self.traced(HopBody(hop=HopName.OBJECT, verdict=Verdict.PASSED, finding="There.", advice=""))()
 
         monkeypatch.setattr(FleetApi, "why", why)
+        no_document = Refused(404, "DocumentNotFound", "No document.")
+        monkeypatch.setattr(FleetApi, "document", Mock(side_effect=no_document))
         assert run("why", "acme", "s3://kbfleet-acme-0123456789/handbook/a b.pdf").exit_code == 0
         assert sent == [("acme", "handbook/a b.pdf")]
 
@@ -161,15 +173,25 @@ class TestDeadLetterList:
 class TestDocuments:
     def test_a_key_in_the_unusual_form_is_told_from_its_twin(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         uris = [unicodedata.normalize(form, "s3://b/cafés.pdf") for form in ("NFC", "NFD")]
-        documents = tuple(
-            FailedDocumentBody(
-                uri=uri, reason="no text", status=FailureStatus.FAILED, since=START, last_seen=START, times=1
-            )
-            for uri in uris
-        )
-        body = FailedDocumentsBody(documents=documents, next_token=None, retry=None)
-        monkeypatch.setattr(FleetApi, "failed_documents", lambda *_: body)
-        said = run("documents", "acme").stdout
+        failing = (FailedDocument(uri, "no text", START, START) for uri in uris)
+        listed = tuple(DocumentBody.from_domain(left_out(each, each.uri.removeprefix("s3://b/"))) for each in failing)
+        body = DocumentsBody(documents=listed, next_token=None, retry=None)
+        monkeypatch.setattr(FleetApi, "documents", lambda *_: body)
+        said = run("documents", "acme", "--failed").stdout
         assert f"{uris[1]} (NFD)" in said
         assert f"{uris[0]} (NF" not in said
         assert "are others to S3" in said
+
+    def test_two_names_that_look_the_same_are_told(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        keys = [unicodedata.normalize(form, "cafés.pdf") for form in ("NFC", "NFD")]
+        state = DocumentState(DocumentStatus.ANSWERED_FROM, START, None, KnownFrom.LEDGER)
+        documents = tuple(
+            DocumentBody.from_domain(TenantDocument(f"s3://b/{key}", key, state, BucketEntry(key, START, START, 1)))
+            for key in (*keys, "other.pdf")
+        )
+        body = DocumentsBody(documents=documents, next_token=None, retry=None)
+        monkeypatch.setattr(FleetApi, "documents", lambda *_: body)
+        said = run("documents", "acme").stdout
+        assert "3 in the bucket: 3 answered from." in said
+        assert f"{keys[0]} is there 2 times, in Unicode forms NFC and NFD" in said
+        assert "other.pdf is there" not in said

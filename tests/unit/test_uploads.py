@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -24,8 +26,8 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.names import Life
 from kbfleet.domain.tenant_status import TenantStatus
-from kbfleet.domain.uploads import CONTENT_TYPES, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
-from kbfleet.usecases.uploads import grant_upload
+from kbfleet.domain.uploads import CONTENT_TYPES, MAX_DOCUMENT_BYTES, DocumentKey, GrantedUpload, Upload, UploadForm
+from kbfleet.usecases.uploads import grant_upload, grant_uploads
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, tenant
 
@@ -119,7 +121,7 @@ class TestDocuments:
 class TestMetadata:
     def test_it_is_written_as_bedrock_reads_it(self) -> None:
         attributes = {"部署": "営業", "year": 2026, "rate": 0.5, "public": False, "tags": ["a", "b"]}
-        assert json.loads(Upload(PDF, 1, metadata=attributes).metadata_file(1_024, None)) == {
+        assert json.loads(Upload(PDF, 1, metadata=attributes).metadata_content(1_024, None) or b"") == {
             "metadataAttributes": attributes
         }
 
@@ -163,15 +165,15 @@ class TestMetadata:
 
     def test_a_document_has_as_many_attributes_as_the_store_takes_and_no_more(self) -> None:
         attributes = {f"a{number}": number for number in range(35)}
-        assert json.loads(Upload(PDF, 1, metadata=attributes).metadata_file(1_024, 35))
+        assert json.loads(Upload(PDF, 1, metadata=attributes).metadata_content(1_024, 35) or b"")
         with pytest.raises(InvalidInput, match="36 attributes"):
-            Upload(PDF, 1, metadata={**attributes, "one more": 1}).metadata_file(1_024, 35)
+            Upload(PDF, 1, metadata={**attributes, "one more": 1}).metadata_content(1_024, 35)
 
     def test_a_file_is_as_long_as_the_store_takes_and_no_longer(self) -> None:
-        empty = len(Upload(PDF, 1, metadata={"a": "x"}).metadata_file(1_024, None)) - 1
-        assert len(Upload(PDF, 1, metadata={"a": "x" * (1_024 - empty)}).metadata_file(1_024, None)) == 1_024
+        empty = len(Upload(PDF, 1, metadata={"a": "x"}).metadata_content(1_024, None) or b"") - 1
+        assert len(Upload(PDF, 1, metadata={"a": "x" * (1_024 - empty)}).metadata_content(1_024, None) or b"") == 1_024
         with pytest.raises(InvalidInput, match="1025 bytes"):
-            Upload(PDF, 1, metadata={"a": "x" * (1_025 - empty)}).metadata_file(1_024, None)
+            Upload(PDF, 1, metadata={"a": "x" * (1_025 - empty)}).metadata_content(1_024, None) or b""
 
 
 class TestGranting:
@@ -297,3 +299,196 @@ class TestGranting:
     def test_nor_can_one_that_nobody_knows(self, fleet: Fleet) -> None:
         with pytest.raises(TenantNotFound):
             self.grant(fleet, Upload(PDF, 3))
+
+
+class TestGrantingMany:
+    """What one call for several documents answers."""
+
+    BUCKET = NAMES.bucket(Life(ACME))
+    MD5 = hashlib.md5(b"pdf", usedforsecurity=False).hexdigest()
+
+    @pytest.fixture
+    def fleet(self) -> Fleet:
+        made = Fleet()
+        made.registry.create(tenant(bucket_name=self.BUCKET))
+        return made
+
+    def grant(self, fleet: Fleet, *wanted: Upload) -> Sequence[GrantedUpload]:
+        return grant_uploads(
+            ACME,
+            wanted,
+            valid_for=timedelta(minutes=15),
+            registry=fleet.registry,
+            stores=fleet.stores,
+            uploads=fleet.uploads,
+            bucket_contents=fleet.bucket_contents,
+            names=NAMES,
+        )
+
+    def put(self, fleet: Fleet, key: str, content: bytes) -> None:
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        fleet.bucket_contents.put(f"s3://{self.BUCKET}/{key}", md5, content=content)
+
+    def test_each_has_a_form_of_its_own_in_order(self, fleet: Fleet) -> None:
+        keys = [DocumentKey(f"{number}.pdf") for number in (2, 1, 3)]
+        granted = self.grant(fleet, *(Upload(key, 3) for key in keys))
+        assert [each.form.fields["key"] for each in granted if each.form] == keys
+        assert [each.key for each in granted] == keys
+
+    def test_what_is_there_with_that_content_has_none(self, fleet: Fleet) -> None:
+        self.put(fleet, PDF, b"pdf")
+        (granted,) = self.grant(fleet, Upload(PDF, 3, md5=self.MD5))
+        assert (granted.form, granted.refusal) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("size", "md5", "etag"),
+        [
+            (3, "", MD5),  # nothing was said of what is in it
+            (4, MD5, MD5),
+            (3, MD5, "9e107d9d372bb6826bd81d3542a419d6"),  # another content, or encrypted with a key of KMS
+            (3, MD5, f"{MD5}-1"),  # put in parts
+        ],
+    )
+    def test_what_may_be_another_is_granted(self, fleet: Fleet, size: int, md5: str, etag: str) -> None:
+        fleet.bucket_contents.put(f"s3://{self.BUCKET}/{PDF}", etag, content=b"pdf")
+        (granted,) = self.grant(fleet, Upload(PDF, size, md5=md5))
+        assert granted.form is not None
+
+    def test_a_metadata_file_is_written_where_it_is_another_or_none(self, fleet: Fleet) -> None:
+        upload = Upload(PDF, 3, metadata={"year": 2026}, md5=self.MD5)
+        for there, written in ((None, True), (b'{"metadataAttributes":{"year":2025}}', True), (None, False)):
+            if there is not None:
+                self.put(fleet, PDF.metadata_key, there)
+            (granted,) = self.grant(fleet, upload)
+            assert granted.metadata_written == written
+            self.put(fleet, PDF.metadata_key, fleet.uploads.stored[self.BUCKET, PDF.metadata_key])
+
+    def test_one_that_is_refused_keeps_no_other(self, fleet: Fleet) -> None:
+        fine, too_much = DocumentKey("a.md"), DocumentKey("b.md")
+        refused, granted = self.grant(fleet, Upload(too_much, 3, metadata={"a": "x" * 2_000}), Upload(fine, 3))
+        assert (refused.form, getattr(refused.refusal, "field", "")) == (None, "metadata")
+        assert granted.form is not None
+        assert fleet.uploads.stored == {}
+
+    @pytest.mark.parametrize(("given", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+    def test_where_one_is_there_in_another_form_its_key_is_said(
+        self, fleet: Fleet, given: Literal["NFC", "NFD"], there: Literal["NFC", "NFD"]
+    ) -> None:
+        asked, existing = (unicodedata.normalize(form, "ガイド.pdf") for form in (given, there))
+        self.put(fleet, existing, b"pdf")
+        (granted,) = self.grant(fleet, Upload(DocumentKey(asked), 3, metadata={"year": 2026}))
+        assert isinstance(granted.refusal, KeySpelledOtherwise)
+        assert (granted.there_as, granted.form, fleet.uploads.stored) == (existing, None, {})
+
+    @pytest.mark.parametrize("form", ["NFC", "NFD"])
+    def test_two_that_look_the_same_are_not_both_granted(self, fleet: Fleet, form: Literal["NFC", "NFD"]) -> None:
+        one, other = DocumentKey("ガイド.pdf"), DocumentKey(unicodedata.normalize(form, "ガイド.pdf"))
+        first, second = self.grant(fleet, Upload(one, 3), Upload(other, 3, metadata={"year": 2026}))
+        assert first.form is not None
+        assert (second.form, fleet.uploads.stored) == (None, {})
+        assert "given twice" in str(second.refusal)
+
+    def test_a_bucket_that_is_gone_is_told_before_anything_is_signed(
+        self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def missing(*_: object) -> None:
+            raise ResourceMissing("NoSuchBucket")
+
+        monkeypatch.setattr(fleet.bucket_contents, "objects", missing)
+        with pytest.raises(BucketGone):
+            self.grant(fleet, Upload(PDF, 3))
+
+
+def rows(*, content: object = ({"fieldName": "text"},), **columns: object) -> dict[str, object]:
+    records = {"contentFields": list(content) if isinstance(content, tuple) else content}
+    return {
+        "type": "RECORD_BASED_STRUCTURE_METADATA",
+        "recordBasedStructureMetadata": records | ({"metadataFieldsSpecification": columns} if columns else {}),
+    }
+
+
+def typed(kind: str, **value: object) -> dict[str, object]:
+    return {"value": {"type": kind, **value}}
+
+
+FIELD = {"fieldName": "price"}
+METADATA_FILES: list[tuple[str, dict[str, object], bool]] = [
+    ("a.md", {"metadataAttributes": {}}, True),
+    ("a.md", {"metadataAttributes": {"year": 2026, "a": ["b"]}}, True),
+    ("a.md", {"metadataAttributes": {"a": typed("STRING", stringValue="b")}}, True),
+    ("a.md", {"metadataAttributes": {"a": typed("NUMBER", numberValue=1.5)}}, True),
+    ("a.md", {"metadataAttributes": {"a": typed("BOOLEAN", booleanValue=False)}}, True),
+    ("a.md", {"metadataAttributes": {"a": typed("STRING_LIST", stringListValue=["b"])}}, True),
+    ("a.md", {"metadataAttributes": {"a": typed("STRING", stringValue="b") | {"includeForEmbedding": True}}}, True),
+    ("a.CSV", {"metadataAttributes": {}, "documentStructureConfiguration": rows()}, True),
+    (
+        "a.csv",
+        {
+            "metadataAttributes": {"a": "b"},
+            "documentStructureConfiguration": rows(fieldsToInclude=[FIELD], fieldsToExclude=[]),
+        },
+        True,
+    ),
+    ("a.md", {}, False),
+    ("a.md", {"metadataAttributes": []}, False),
+    ("a.md", {"metadataAttributes": {}, "more": 1}, False),
+    ("a.md", {"metadataAttributes": {"_a": 1}}, False),
+    ("a.md", {"metadataAttributes": {"a": {}}}, False),
+    ("a.md", {"metadataAttributes": {"a": {"value": "b"}}}, False),
+    ("a.md", {"metadataAttributes": {"a": typed("DATE", dateValue="b")}}, False),
+    ("a.md", {"metadataAttributes": {"a": typed("STRING", numberValue=1)}}, False),
+    ("a.md", {"metadataAttributes": {"a": typed("STRING", stringValue="")}}, False),
+    ("a.md", {"metadataAttributes": {"a": typed("STRING", stringValue=1)}}, False),
+    ("a.md", {"metadataAttributes": {"a": typed("NUMBER", numberValue=True)}}, False),
+    ("a.md", {"metadataAttributes": {"a": typed("NUMBER", numberValue=2**60)}}, False),
+    ("a.md", {"metadataAttributes": {"a": typed("STRING_LIST", stringListValue=[])}}, False),
+    ("a.md", {"metadataAttributes": {"a": typed("STRING_LIST", stringListValue="b")}}, False),
+    ("a.md", {"metadataAttributes": {"a": typed("STRING", stringValue="b") | {"includeForEmbedding": 1}}}, False),
+    ("a.md", {"metadataAttributes": {"a": typed("STRING", stringValue="b") | {"more": 1}}}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": None}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": {"type": "ROWS"}}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(content=())}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(content=(FIELD, FIELD))}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(content="text")}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(content=({"fieldName": ""},))}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(fieldsToInclude=["price"])}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(fieldsToInclude=None)}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows(more=[FIELD])}, False),
+    ("a.csv", {"metadataAttributes": {}, "documentStructureConfiguration": rows() | {"more": float("inf")}}, False),
+    (
+        "a.csv",
+        {
+            "metadataAttributes": {},
+            "documentStructureConfiguration": {
+                "type": "RECORD_BASED_STRUCTURE_METADATA",
+                "recordBasedStructureMetadata": {"contentFields": [FIELD], "more": "\ud800"},
+            },
+        },
+        False,
+    ),
+]
+"""Of a document of that key; whether they are taken."""
+
+
+@pytest.mark.parametrize(("key", "content", "taken"), METADATA_FILES)
+def test_a_whole_metadata_file_is_as_bedrock_reads_it(key: str, content: dict[str, object], taken: bool) -> None:
+    if taken:
+        upload = Upload(DocumentKey(key), 1, metadata_file=content)
+        assert json.loads(upload.metadata_content(1_024, None) or b"") == content
+    else:
+        with pytest.raises(InvalidInput, match="metadata"):
+            Upload(DocumentKey(key), 1, metadata_file=content)
+
+
+def test_rows_are_of_csv_files_only_and_attributes_are_given_once() -> None:
+    whole: dict[str, object] = {"metadataAttributes": {}, "documentStructureConfiguration": rows()}
+    with pytest.raises(InvalidInput, match=r"is for \.csv only"):
+        Upload(PDF, 1, metadata_file=whole)
+    with pytest.raises(InvalidInput, match="cannot both be given"):
+        Upload(PDF, 1, metadata={"a": "b"}, metadata_file={"metadataAttributes": {}})
+
+
+def test_attributes_of_a_whole_file_are_counted_too() -> None:
+    whole: dict[str, object] = {"metadataAttributes": {f"a{number}": number for number in range(36)}}
+    with pytest.raises(InvalidInput, match="36 attributes"):
+        Upload(PDF, 1, metadata_file=whole).metadata_content(1_024, 35)

@@ -38,9 +38,7 @@ def test_a_reason_of_many_becomes_one_of_each_and_bedrock_is_not_asked_again(fle
     s3.put_object(Bucket=bucket, Key="rules.md.metadata.json", Body=b"{")
     lives.sync("acme")
     lives.collect("acme")
-    listed = {
-        each["uri"].removeprefix(f"s3://{bucket}/"): each for each in lives.api("get_documents", "acme")["documents"]
-    }
+    listed = {each["uri"].removeprefix(f"s3://{bucket}/"): each for each in lives.failing("acme")["documents"]}
     assert {key: each["finding"]["fault"] for key, each in listed.items()} == {
         **{key: fault for key, (_, fault) in DEFECTS.items()},
         "rules.md": "METADATA_INVALID",
@@ -53,12 +51,12 @@ def test_a_reason_of_many_becomes_one_of_each_and_bedrock_is_not_asked_again(fle
         return sum(call["operation"] == "IngestKnowledgeBaseDocuments" for call in fleet.emulator.calls)
 
     lives.api("post_document_retry", "acme")
-    lives.until(lambda: lives.api("get_documents", "acme")["retry"]["ended_at"] is not None)
-    retry = lives.api("get_documents", "acme")["retry"]
+    lives.until(lambda: lives.failing("acme")["retry"]["ended_at"] is not None)
+    retry = lives.failing("acme")["retry"]
     assert (retry["skipped"], retry["failed"], retry["fixed"]) == (len(DEFECTS) + 1, 0, 0)
     assert given() == 0
 
     s3.delete_object(Bucket=bucket, Key="rules.md.metadata.json")
     lives.api("post_document_retry", "acme")
-    lives.until(lambda: lives.api("get_documents", "acme")["retry"]["fixed"] == 1)
+    lives.until(lambda: lives.failing("acme")["retry"]["fixed"] == 1)
     assert given() > 0

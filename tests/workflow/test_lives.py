@@ -135,7 +135,7 @@ def test_nothing_of_the_life_before_is_seen_in_the_next(fleet: VirtualFleet, sto
     assert len(fleet.dead_letters["ChangeDeadLetterQueue"].messages) == 1  # that somebody puts documents there
     job["detail"] |= {"outcome": "DEGRADED", "failure_reasons": [{"text": "x", "names": "[Files: s3://x/a.md]"}]}
     fleet.invoke("CollectFailuresFunction", job)
-    assert lives.api("get_documents", "acme")["documents"] == []
+    assert lives.failing("acme")["documents"] == []
     assert fleet.sync("acme") == entry
     assert len(fleet.events) == published
     assert kbfleet.bootstrap.ledger().find(Knowledge(BEFORE)).version == 0

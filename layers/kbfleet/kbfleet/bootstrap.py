@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         DeadLetters,
         DeletionChecks,
         DocumentBuckets,
+        DocumentLinks,
+        DocumentRemoval,
         DocumentRetries,
         Examiner,
         Executions,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
         TenantRecords,
         TenantRegistry,
         TenantRounds,
+        Tickets,
         Ticks,
         TokenVerifier,
         UndeliveredMessages,
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.deletion_checks import DeletionCheck
     from kbfleet.usecases.document_changes import ChangeBatch
     from kbfleet.usecases.document_tracing import DocumentTracer
+    from kbfleet.usecases.documents import TenantDocuments
     from kbfleet.usecases.examination import TenantExamination
     from kbfleet.usecases.external_jobs import ExternalJobs
     from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
@@ -566,6 +570,52 @@ def _upload_client(**credentials: str) -> Any:
 
 
 @cache
+def tenant_documents() -> TenantDocuments:
+    from kbfleet.adapters.bedrock_documents import BedrockDocuments
+    from kbfleet.usecases.documents import TenantDocuments
+
+    return TenantDocuments(
+        registry=registry(),
+        ledger=ledger(),
+        failed_documents=failed_documents(),
+        # One attempt: a page gives way to whoever else asks of the account's five requests a second.
+        ingested_documents=BedrockDocuments(boto3.client("bedrock-agent", config=_CLIENT.merge(_ONCE))),
+        bucket_contents=bucket_contents(),
+        names=fleet().names,
+    )
+
+
+@cache
+def document_removal() -> DocumentRemoval:
+    from kbfleet.adapters.s3_documents import S3DocumentRemoval
+    from kbfleet.adapters.scoped_credentials import ScopedRole
+    from kbfleet.settings.asking import RemovalSettings
+
+    role = ScopedRole(boto3.client("sts", config=_CLIENT), read(RemovalSettings).document_remover_role_arn)
+    return S3DocumentRemoval(boto3.client("s3", config=_CLIENT), role, **_of_documents())
+
+
+@cache
+def document_links() -> DocumentLinks:
+    from kbfleet.adapters.s3_documents import S3DocumentLinks
+    from kbfleet.adapters.scoped_credentials import ScopedRole
+    from kbfleet.settings.asking import LinkSettings
+
+    role = ScopedRole(boto3.client("sts", config=_CLIENT), read(LinkSettings).document_opener_role_arn)
+    return S3DocumentLinks(role, **_of_documents())
+
+
+def _of_documents() -> Mapping[str, Any]:
+    settings = fleet()
+    return {
+        "make": _upload_client,
+        "objects": f"arn:{settings.partition}:s3:::",
+        "account": settings.account_id,
+        "clock": clock(),
+    }
+
+
+@cache
 def usage_records() -> UsageRecords:
     from kbfleet.adapters.dynamodb.usage import DynamoDBUsageRecords
 
@@ -700,10 +750,17 @@ def sessions() -> Sessions:
 
 
 @cache
-def _session_secret() -> RememberedSecret:
-    from kbfleet.settings.asking import AskSettings
+def tickets() -> Tickets:
+    from kbfleet.adapters.sessions import SignedTickets
 
-    return _secret(read(AskSettings).session_secret_arn, timedelta(hours=1))
+    return SignedTickets(_session_secret())
+
+
+@cache
+def _session_secret() -> RememberedSecret:
+    from kbfleet.settings.asking import SessionSettings
+
+    return _secret(read(SessionSettings).session_secret_arn, timedelta(hours=1))
 
 
 def _secret(arn: str, remembered_for: timedelta) -> RememberedSecret:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from kbfleet.domain.deletions import AnsweredFrom, SyncHeld
     from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis, Search
     from kbfleet.domain.document_examination import DocumentSample
+    from kbfleet.domain.document_links import DocumentLink
+    from kbfleet.domain.document_status import BucketEntry
     from kbfleet.domain.document_trace import Probe
     from kbfleet.domain.erasure import ErasureReceipt
-    from kbfleet.domain.errors import KbfleetError
+    from kbfleet.domain.errors import InvalidInput, KbfleetError
     from kbfleet.domain.failed_documents import (
         BucketDocument,
         DocumentObject,
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.survey import PresentVersion
     from kbfleet.domain.sync import Priority, Sync
     from kbfleet.domain.tenant import DisplayName, Tenant, TenantStateChange
-    from kbfleet.domain.uploads import DocumentKey, Upload, UploadForm
+    from kbfleet.domain.uploads import DocumentKey, StoredObject, Upload, UploadForm
     from kbfleet.domain.usage import DailyUsage, UsagePeriod
     from kbfleet.domain.usage_plan import UsageKey
     from kbfleet.domain.workflow import WorkflowFailure
@@ -191,9 +193,14 @@ class DocumentBuckets(Protocol):
 class Uploads(Protocol):
     """The right to put documents into tenants' buckets, for those who have none of their own."""
 
-    def form(self, bucket: str, upload: Upload, valid_for: timedelta) -> UploadForm:
-        """By which that document can be uploaded, and nothing else. Signing asks nobody: whether the bucket is there
-        shows when the form is used."""
+    def forms(
+        self, bucket: str, uploads: Sequence[Upload], valid_for: timedelta
+    ) -> Sequence[UploadForm | InvalidInput]:
+        """By which each of these documents can be uploaded, and nothing else, in order; where none can be signed for
+        its key, why. Signing asks nobody: whether the bucket is there shows when a form is used.
+
+        Raises: Throttled, NotReadyYet, AwsRefusal.
+        """
         ...
 
     def put_metadata(self, bucket: str, key: DocumentKey, content: bytes) -> None:
@@ -857,6 +864,10 @@ class FailedDocuments(Protocol):
 
     def find(self, life: Life, uri: str) -> FailedDocument | None: ...
 
+    def those_of(self, life: Life, uris: Sequence[str]) -> Mapping[str, FailedDocument]:
+        """Which of these fail, by their URIs; a hundred in one call."""
+        ...
+
     def all(self, life: Life) -> Iterator[FailedDocument]:
         """Those in the bucket of that life; what else may be stored is left out."""
         ...
@@ -916,6 +927,15 @@ class IngestedDocuments(Protocol):
         """
         ...
 
+    def look_once(
+        self, data_source: DataSourceReference, bucket: str, uris: Sequence[str]
+    ) -> Sequence[IngestedDocument] | None:
+        """As `look_up`, of ten at most, by one request. Returns: `None` where that is refused, for whichever of them.
+
+        Raises: as `look_up`.
+        """
+        ...
+
     def pages(self, data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
         """All of them, a page at a time, as far as the caller goes on; also those that should not be there.
 
@@ -957,6 +977,14 @@ class ComparedPage:
     following: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class EntryPage:
+    """`following` is the key behind which the list is to be read on; `None` at its end. A page may be empty."""
+
+    entries: Sequence[BucketEntry]
+    following: str | None
+
+
 class BucketContents(Protocol):
     """What is in a tenant's own bucket. Each raises IsolationBreached for a document that is not in it."""
 
@@ -968,9 +996,36 @@ class BucketContents(Protocol):
         """When it was put there, and how large it is; `None` when it is gone."""
         ...
 
-    def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
-        """Which of these keys are there; of a bucket that is gone, none, and none where too many keys begin
-        alike. Each of these keys begins with the one before it."""
+    def objects(self, bucket: str, keys: Collection[str]) -> Mapping[str, StoredObject]:
+        """Those of these keys that are there, with what the bucket's list says of them.
+
+        Raises: ResourceMissing when there is no bucket; Throttled, NotReadyYet, AwsRefusal.
+        """
+        ...
+
+    def present(self, bucket: str, keys: Collection[str]) -> Collection[str]:
+        """As `objects`, in a few requests, however many these are: none is said to be there where they do not
+        suffice, nor in a bucket that is gone."""
+        ...
+
+    def entries(self, bucket: str, *, prefix: str, after: str | None, limit: int) -> EntryPage:
+        """Documents by their keys, in S3's order, also those that were deleted; each with its metadata file. By two
+        requests at most, so a page may be shorter than asked for.
+
+        Args:
+            prefix: how their keys begin.
+            after: behind which key.
+            limit: most documents of the page, 1 to 100.
+
+        Raises: as `versions`.
+        """
+        ...
+
+    def attributes(self, bucket: str, uri: str) -> bytes | None:
+        """What is in the metadata file beside a document; `None` where there is none, or may not be read.
+
+        Raises: Throttled, NotReadyYet.
+        """
         ...
 
     def versions(self, bucket: str, after: str | None) -> VersionPage:
@@ -992,6 +1047,55 @@ class BucketContents(Protocol):
 
         Raises: as `versions`.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many versions of the document and its metadata file were removed, delete markers aside, and whether none is
+    left."""
+
+    versions: int
+    whole: bool
+
+
+class DocumentRemoval(Protocol):
+    """Deletes single documents, each with its metadata file, by rights for these two objects alone."""
+
+    def delete(self, bucket: str, key: str) -> None:
+        """The document is not in the bucket any more; its versions are. One that is gone is fine.
+
+        Raises: ResourceMissing when the bucket is gone; Throttled, NotReadyYet, AwsRefusal.
+        """
+        ...
+
+    def erase(self, bucket: str, key: str, *, until: datetime) -> Erased:
+        """No version of the document is left, but what somebody puts there meanwhile.
+
+        Args:
+            until: when not to begin with more of them.
+
+        Raises: as `delete`.
+        """
+        ...
+
+
+class DocumentLinks(Protocol):
+    def link(self, bucket: str, key: str, valid_for: timedelta) -> DocumentLink:
+        """By which that document can be opened, and nothing else. Signing asks nobody whether it is there.
+
+        Raises: InvalidInput naming `document` when no rights can be narrowed to it; Throttled, NotReadyYet, AwsRefusal.
+        """
+        ...
+
+
+class Tickets(Protocol):
+    """What proves that an answer to an asker has cited a document."""
+
+    def issue(self, uri: str, asker: Asker, life: Life) -> str: ...
+
+    def require(self, ticket: str, uri: str, asker: Asker, life: Life) -> None:
+        """Raises: TicketRefused when it is not for that document, asker and life, or is over."""
         ...
 
 

@@ -163,7 +163,7 @@ def aws(request: pytest.FixtureRequest) -> LocalAws:
 def guarded_aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """As `aws`, with IAM policies enforced."""
     corrections = (
-        ("policy_conditions", "role_boundaries", "batch_deletes", "step_functions")
+        ("policy_conditions", "role_boundaries", "batch_deletes", "object_arns", "step_functions")
         if request.param == "corrected"
         else ()
     )

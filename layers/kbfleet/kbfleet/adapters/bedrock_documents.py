@@ -40,18 +40,31 @@ class BedrockDocuments:
         """All but those that Bedrock will not look up: it refuses ten for one. The model allows no more than 128
         characters behind `s3://`, and whether MANAGED knowledge bases list documents at all is not said."""
         try:
-            with translated(f"documents of data source {data_source.data_source_id}", unsaid=uris):
-                answer = self._client.get_knowledge_base_documents(
-                    knowledgeBaseId=data_source.knowledge_base_id,
-                    dataSourceId=data_source.data_source_id,
-                    documentIdentifiers=[{"dataSourceType": "S3", "s3": {"uri": uri}} for uri in uris],
-                )
+            yield from self._answered(data_source, uris)
         except RequestRefused:
             middle = len(uris) // 2
             for half in (uris[:middle], uris[middle:]) if middle else ():
                 yield from self._looked_up(data_source, half)
-            return
-        yield from _documents(answer.get("documentDetails", ()))
+
+    def _answered(self, data_source: DataSourceReference, uris: Sequence[str]) -> list[IngestedDocument]:
+        with translated(f"documents of data source {data_source.data_source_id}", unsaid=uris):
+            answer = self._client.get_knowledge_base_documents(
+                knowledgeBaseId=data_source.knowledge_base_id,
+                dataSourceId=data_source.data_source_id,
+                documentIdentifiers=[{"dataSourceType": "S3", "s3": {"uri": uri}} for uri in uris],
+            )
+        return list(_documents(answer.get("documentDetails", ())))
+
+    def look_once(
+        self, data_source: DataSourceReference, bucket: str, uris: Sequence[str]
+    ) -> Sequence[IngestedDocument] | None:
+        for uri in uris:
+            key_in(bucket, uri)
+        try:
+            found = {document.uri: document for document in self._answered(data_source, uris)}
+        except RequestRefused:
+            return None
+        return [found.get(uri) or IngestedDocument(uri, IngestedStatus.NOT_FOUND) for uri in uris]
 
     def pages(self, data_source: DataSourceReference, after: str | None = None) -> Iterator[IngestedDocumentPage]:
         with translated(f"the documents of data source {data_source.data_source_id}"):

@@ -7,13 +7,16 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.s3_versions import batches, remove
 from kbfleet.domain.document_examination import EDGE_BYTES, DocumentSample
 from kbfleet.domain.document_names import MAX_KEY_BYTES, key_in
+from kbfleet.domain.document_status import BucketEntry
 from kbfleet.domain.errors import (
     AccessRefused,
     BucketNameTaken,
@@ -25,8 +28,8 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
 from kbfleet.domain.finding import Drift
 from kbfleet.domain.survey import PresentVersion
-from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
-from kbfleet.ports import ComparedPage, VersionPage
+from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX, StoredObject
+from kbfleet.ports import ComparedPage, EntryPage, VersionPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
@@ -60,8 +63,12 @@ _UPLOAD_DAYS = 7
 _BUCKETS_A_PAGE = 1_000
 KEYS_A_PAGE = 1_000
 """The most. Source: AWS documentation, ListObjectsV2."""
+KEYS_A_DOCUMENT = 3
+"""That are listed for each document of a page: its metadata file is one, and older versions of both are others."""
 LISTINGS = 5
-"""Of keys that begin alike, for one place in a text where a name may begin: a tenant chooses what its keys are."""
+"""Of single keys, for one place in a text where a name may begin: a tenant chooses what its keys are."""
+_PAGES_BETWEEN = 2
+"""Of a bucket's list, in search of some keys; what is not on them is looked up by itself."""
 
 
 class S3DocumentBuckets:
@@ -136,9 +143,11 @@ class S3DocumentBuckets:
         with _there(name):
             pages = self._client.get_paginator("list_object_versions").paginate(**owner)
             for page in pages:
-                self._delete_versions(owner, [*page.get("Versions", ()), *page.get("DeleteMarkers", ())])
-                if page["IsTruncated"] and self._clock.now() >= until:
-                    return False
+                doomed = list(batches([*page.get("Versions", ()), *page.get("DeleteMarkers", ())]))
+                for number, batch in enumerate(doomed, 1):
+                    remove(self._client, owner, batch)
+                    if (number < len(doomed) or page["IsTruncated"]) and self._clock.now() >= until:
+                        return False
             try:
                 self._client.delete_bucket(**owner)
             except ClientError as error:
@@ -152,19 +161,6 @@ class S3DocumentBuckets:
     def _owner(self, name: str) -> Any:
         """What every call about a bucket is made with, so that it is about no other account's."""
         return {"Bucket": name, "ExpectedBucketOwner": self._account}
-
-    def _delete_versions(self, owner: Any, versions: list[Any]) -> None:
-        if not versions:
-            return
-        doomed: list[Any] = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
-        refused = self._client.delete_objects(**owner, Delete={"Objects": doomed, "Quiet": True}).get("Errors", [])
-        if refused:
-            # A batch answers 200 also when single objects were refused. Keys are tenants' text: they stay out.
-            first = refused[0]
-            raise ClientError(
-                {"Error": {"Code": first["Code"], "Message": f"{len(refused)} objects: {first['Message']}"}},
-                "DeleteObjects",
-            )
 
     def _owned(self, name: str) -> bool:
         """Whether the bucket exists and is ours. HeadBucket comes before CreateBucket because creating one's own bucket
@@ -444,22 +440,92 @@ class S3BucketContents:
                 raise
             return found["Body"].read(most)
 
-    def present(self, bucket: str, keys: Sequence[str]) -> Collection[str]:
+    def objects(self, bucket: str, keys: Collection[str]) -> Mapping[str, StoredObject]:
+        return self._among(bucket, keys, most_alone=len(keys))
+
+    def present(self, bucket: str, keys: Collection[str]) -> Collection[str]:
         try:
-            with translated(f"bucket {bucket}"):
-                found: set[str] = set()
-                for key in keys[:LISTINGS]:
-                    answer = self._client.list_objects_v2(
-                        Bucket=bucket, Prefix=key, MaxKeys=KEYS_A_PAGE, ExpectedBucketOwner=self._account
-                    )
-                    listed = {each["Key"] for each in answer.get("Contents", ())}
-                    if not answer["IsTruncated"]:
-                        return found | listed & set(keys)
-                    # Many begin like it. It comes first itself; the longer ones are looked for more closely.
-                    found |= listed & {key}
-                return found if len(keys) <= LISTINGS else ()
+            return self._among(bucket, keys, most_alone=LISTINGS).keys()
         except ResourceMissing:
             return ()
+
+    def _among(self, bucket: str, keys: Collection[str], *, most_alone: int) -> Mapping[str, StoredObject]:
+        """Those of these keys that are there; none where more than `most_alone` would have to be looked up by
+        themselves, so that nothing is said of some of them only."""
+        # As S3 sorts them: by their bytes. Keys of a folder are neighbours, so that few pages have them all.
+        # What S3 has no name for, it refuses to look for.
+        wanted = sorted({key for key in keys if len(key.encode()) <= MAX_KEY_BYTES}, key=str.encode)
+        with translated(f"bucket {bucket}"):
+            listed, after = self._listed_between(bucket, wanted)
+            beyond = [key for key in wanted if after is not None and key.encode() > after.encode()]
+            if len(beyond) > most_alone:
+                return {}
+            listed += [found for found in (self._object(bucket, key) for key in beyond) if found is not None]
+        there = {each["Key"]: StoredObject(each["Size"], each["ETag"].strip('"')) for each in listed}
+        return {key: there[key] for key in wanted if key in there}
+
+    def _listed_between(self, bucket: str, wanted: Sequence[str]) -> tuple[list[ObjectTypeDef], str | None]:
+        """What is listed from the first of these keys on, and the last key that was seen, if more may come."""
+        listed: list[ObjectTypeDef] = []
+        # The list begins behind a key: what is in front of the first wanted one is that key without its last character.
+        place: Any = {"StartAfter": wanted[0][:-1]} if wanted and len(wanted[0]) > 1 else {}
+        for _ in range(_PAGES_BETWEEN if wanted else 0):
+            page = self._client.list_objects_v2(
+                Bucket=bucket,
+                Prefix=commonprefix(wanted),  # noqa: RUF071 -- S3's prefixes are of characters, not of folders
+                MaxKeys=KEYS_A_PAGE,
+                ExpectedBucketOwner=self._account,
+                **place,
+            )
+            listed += page.get("Contents", ())
+            if not page["IsTruncated"] or listed[-1]["Key"].encode() >= wanted[-1].encode():
+                return listed, None
+            place = {"ContinuationToken": page["NextContinuationToken"]}
+        return listed, listed[-1]["Key"] if listed else None
+
+    def entries(self, bucket: str, *, prefix: str, after: str | None, limit: int) -> EntryPage:
+        place: Any = {"KeyMarker": after} if after is not None else {}
+        most = min(KEYS_A_PAGE, KEYS_A_DOCUMENT * limit)
+        with translated(f"bucket {bucket}"):
+            page = self._client.list_object_versions(
+                Bucket=bucket, Prefix=prefix, MaxKeys=most, ExpectedBucketOwner=self._account, **place
+            )
+        # Of each key the newest version comes first (Amazon S3 User Guide, Listing objects in a versioning-enabled
+        # bucket), so of the last key it is among these, too. Whether a list begins with the marker or behind it, the
+        # documentation says in two ways.
+        listed = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        newest: dict[str, Any] = {
+            each["Key"]: each for each in listed if each["IsLatest"] and (after is None or each["Key"] > after)
+        }
+        until = page["NextKeyMarker"] if page["IsTruncated"] else None
+        documents = sorted(key for key in newest if not key.endswith((METADATA_SUFFIX, "/")))
+        entries: list[BucketEntry] = []
+        for key in documents[:limit]:
+            beside = newest.get(f"{key}{METADATA_SUFFIX}")
+            unseen = beside is None and until is not None and f"{key}{METADATA_SUFFIX}" > until
+            if unseen and entries:
+                return EntryPage(entries, entries[-1].key)
+            # So many keys are between the two that they are on different pages.
+            entries.append(_entry(key, newest[key], self._beside(bucket, key) if unseen else beside))
+        if len(documents) > limit:
+            return EntryPage(entries, documents[limit - 1])
+        return EntryPage(entries, until)
+
+    def _beside(self, bucket: str, key: str) -> Any:
+        beside = f"{key}{METADATA_SUFFIX}"
+        if len(beside.encode()) > MAX_KEY_BYTES:
+            return None
+        with translated(f"bucket {bucket}"):
+            return self._object(bucket, beside)
+
+    def attributes(self, bucket: str, uri: str) -> bytes | None:
+        key = key_in(bucket, uri)
+        try:
+            beside = self._beside(bucket, key)
+            small = beside is not None and beside["Size"] <= MAX_METADATA_BYTES
+            return self._read(bucket, beside, 0, MAX_METADATA_BYTES) if small else None
+        except (ResourceMissing, AccessRefused, RequestRefused):
+            return None  # gone meanwhile, or encrypted with a key that is not ours to use
 
     def versions(self, bucket: str, after: str | None) -> VersionPage:
         key, version = json.loads(after) if after is not None else (None, None)
@@ -551,6 +617,35 @@ class _Fate(StrEnum):
     def if_left_out(self) -> _Fate:
         """Where what was read could not be used."""
         return {_Fate.KEPT: _Fate.ADDED, _Fate.DELETED: _Fate.GONE_BEFORE}.get(self, self)
+
+
+def _entry(key: str, newest: Any, beside: Any) -> BucketEntry:
+    """
+    Args:
+        newest, beside: versions of the document and of the metadata file, as they are listed; or delete markers.
+    """
+    if _is_marker(newest):
+        marker = PresentVersion(newest["LastModified"], deleted=True)
+        return BucketEntry(key, marker.changed_at, marker.listed_from, deleted=True)
+    both = [newest] if beside is None else [newest, beside]
+    # Its ETag ends in the number of its parts. Source: AWS documentation, Checking object integrity.
+    versions = [
+        PresentVersion(each["LastModified"], each.get("Size", 0), in_parts="-" in each.get("ETag", "")) for each in both
+    ]
+    there = beside if beside is not None and not _is_marker(beside) else None
+    return BucketEntry(
+        key,
+        max(version.changed_at for version in versions),
+        max(version.listed_from for version in versions),
+        newest["Size"],
+        there["Size"] if there is not None else None,
+        _revision(newest, there),
+    )
+
+
+def _is_marker(listed: Any) -> bool:
+    """Whether it says that an object was deleted."""
+    return "ETag" not in listed
 
 
 def _revision(document: ObjectTypeDef, beside: ObjectTypeDef | None) -> str:

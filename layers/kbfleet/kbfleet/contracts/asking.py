@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Self
 
@@ -39,6 +40,9 @@ class TenantAskRequest(AskRequest):
 
 
 class SourceBody(Contract):
+    """With `uri` and `ticket`, `POST /documents/link` gives the asker a link to the document; `ticket` is `null` where
+    a back end has asked, which opens documents itself."""
+
     document: str
     uri: str
     passage: str
@@ -46,6 +50,7 @@ class SourceBody(Contract):
     metadata: dict[str, Any]
     score: float | None
     """How near the passage is to the question, where Bedrock says so: with RetrieveAndGenerate it does not."""
+    ticket: str | None
 
 
 class CitationBody(Contract):
@@ -78,7 +83,8 @@ class AskResponse(Contract):
     request_id: str
 
     @classmethod
-    def from_domain(cls, answer: Answer, request_id: str) -> Self:
+    def from_domain(cls, answer: Answer, request_id: str, ticket: Callable[[str], str] | None = None) -> Self:
+        """Args: ticket: gives the one for a document, by its URI; without, there is none."""
         return cls(
             answer=answer.generated.text,
             outcome=answer.generated.outcome,
@@ -96,6 +102,7 @@ class AskResponse(Contract):
                             page=source.page,
                             metadata=dict(source.metadata or {}),
                             score=source.score,
+                            ticket=ticket(source.uri) if ticket is not None else None,
                         )
                         for source in citation.sources
                     ),

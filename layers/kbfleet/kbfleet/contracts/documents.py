@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Self
 
@@ -10,10 +11,18 @@ from pydantic import Field
 from kbfleet.contracts import Contract, LifeNumber, WholeNumber
 from kbfleet.contracts.document_findings import DocumentFindingBody
 from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
+from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument, FailureStatus, reason_for_people
-from kbfleet.domain.left_out import LeftOutNotKnown
 from kbfleet.domain.names import Knowledge, Life, TenantId
-from kbfleet.domain.uploads import MAX_CONTENT_TYPE_LENGTH, MAX_DOCUMENT_BYTES, DocumentKey, Upload, UploadForm
+from kbfleet.domain.uploads import (
+    MAX_CONTENT_TYPE_LENGTH,
+    MAX_DOCUMENT_BYTES,
+    MOST_UPLOADS,
+    DocumentKey,
+    GrantedUpload,
+    Upload,
+    UploadForm,
+)
 
 
 class RetryRunRequest(Contract):
@@ -40,16 +49,45 @@ class DeletionCheckRequest(Contract):
 
 
 class UploadRequest(Contract):
-    """Body of `POST /tenants/{tenant_id}/uploads`. `metadata` are the document's attributes."""
+    """Body of `POST /tenants/{tenant_id}/uploads`. `metadata` are the document's attributes; `metadata_file` in their
+    place is all that the file beside the document is to hold, also of the rows of a CSV file."""
 
     key: DocumentKey
     size: WholeNumber = Field(ge=1, le=MAX_DOCUMENT_BYTES)
     content_type: str = Field(default="", max_length=MAX_CONTENT_TYPE_LENGTH)
     metadata: dict[str, object] = Field(default_factory=dict)
+    metadata_file: dict[str, object] | None = None
 
     def to_domain(self) -> Upload:
         """Raises: InvalidInput."""
-        return Upload(self.key, self.size, self.content_type, self.metadata)
+        return Upload(self.key, self.size, self.content_type, self.metadata, self.metadata_file)
+
+
+class DocumentUploadRequest(UploadRequest):
+    """Of one document among several. `md5`, in hexadecimal digits: what is there with it needs no form."""
+
+    md5: str = Field(default="", pattern="^([0-9a-f]{32})?$")
+
+    def to_domain(self) -> Upload:
+        """Raises: InvalidInput."""
+        return replace(super().to_domain(), md5=self.md5)
+
+
+class UploadsRequest(Contract):
+    """Body of `POST /tenants/{tenant_id}/uploads/batch`."""
+
+    documents: tuple[DocumentUploadRequest, ...] = Field(min_length=1, max_length=MOST_UPLOADS)
+
+    def to_domain(self) -> list[Upload]:
+        """Raises: InvalidInput, which says of which document."""
+        uploads = []
+        for number, document in enumerate(self.documents):
+            try:
+                uploads.append(document.to_domain())
+            except InvalidInput as error:
+                said = str(error).removeprefix(f"{error.field}: ")
+                raise InvalidInput(f"documents.{number}.{error.field}", said) from error
+        return uploads
 
 
 class UploadBody(Contract):
@@ -62,6 +100,49 @@ class UploadBody(Contract):
     @classmethod
     def from_domain(cls, form: UploadForm) -> Self:
         return cls(url=form.url, fields=dict(form.fields), expires_at=form.expires_at)
+
+
+class UploadRefusalBody(Contract):
+    """Why a document gets no form, as a problem says it. `there_as` is the key under which the document is there, where
+    that is why: the same name in another form of Unicode."""
+
+    code: str
+    detail: str
+    field: str
+    there_as: str | None = None
+
+
+class GrantedUploadBody(Contract):
+    """Of one document. With neither `form` nor `refusal` the document is there as it is. `metadata_written` says
+    whether its metadata file was changed."""
+
+    key: str
+    form: UploadBody | None
+    metadata_written: bool
+    refusal: UploadRefusalBody | None
+
+    @classmethod
+    def from_domain(cls, granted: GrantedUpload) -> Self:
+        refused = granted.refusal
+        return cls(
+            key=granted.key,
+            form=UploadBody.from_domain(granted.form) if granted.form else None,
+            metadata_written=granted.metadata_written,
+            refusal=UploadRefusalBody(
+                code=type(refused).__name__,
+                detail=str(refused),
+                field=refused.field,
+                there_as=granted.there_as or None,
+            )
+            if refused
+            else None,
+        )
+
+
+class GrantedUploadsBody(Contract):
+    """In the order in which they were asked for."""
+
+    documents: tuple[GrantedUploadBody, ...]
 
 
 class FailedDocumentBody(Contract):
@@ -118,23 +199,6 @@ class DocumentRetryBody(Contract):
             stopped=retry.stopped,
             skipped=retry.skipped,
         )
-
-
-class FailedDocumentsQuery(Contract):
-    """Query of `GET /tenants/{tenant_id}/documents`."""
-
-    limit: int = Field(default=100, ge=1, le=100)
-    next_token: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-
-
-class FailedDocumentsBody(Contract):
-    """A page; `next_token` is `None` on the last one. `retry` is the last one that was requested. `not_known` is why
-    these may not be all; it is `null` where they are."""
-
-    documents: tuple[FailedDocumentBody, ...]
-    next_token: str | None
-    retry: DocumentRetryBody | None
-    not_known: LeftOutNotKnown | None = None
 
 
 class DocumentTraceQuery(Contract):

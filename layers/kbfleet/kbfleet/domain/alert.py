@@ -343,7 +343,7 @@ def _repair_of_documents(
     if not documents:
         return (
             "Which ones, could not be seen. This lists those that are known to fail, and what helps:",
-            deployment.command("documents", tenant),
+            deployment.command("documents --failed", tenant),
         )
     upload = deployment.qualified(f"kbfleet upload {tenant} FILE --key KEY")
     hopeless = [document for document in documents if not document.retry_may_help]

@@ -6,13 +6,15 @@ in the tenant's own bucket; what names nothing there is words.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import product
 from typing import Literal
 
-from kbfleet.domain.errors import IsolationBreached
+from kbfleet.domain.errors import InvalidInput, IsolationBreached
 
 MAX_KEY_BYTES = 1_024
 """Of UTF-8. Source: Amazon S3 User Guide, Naming Amazon S3 objects."""
@@ -46,6 +48,28 @@ def key_in(bucket: str, uri: str) -> str:
     return uri.removeprefix(f"s3://{bucket}/")
 
 
+def document_id(key: str) -> str:
+    """A key as a part of a path: base64url of its UTF-8, without padding. No server, client, proxy or policy on its way
+    decodes, normalises or splits it, whatever is in the key (decision 63)."""
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def key_of(identity: str) -> str:
+    """The key that `document_id` has made that of.
+
+    Raises:
+        InvalidInput: naming the field `document`. There is one spelling for each key.
+    """
+    try:
+        key = base64.b64decode(identity + "=" * (-len(identity) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        key = ""
+    if not 1 <= len(key.encode()) <= MAX_KEY_BYTES or document_id(key) != identity:
+        remedy = "A list of documents says the id of each: base64url of its key in UTF-8, without padding."
+        raise InvalidInput("document", "is not the id of a document.", remedy=remedy)
+    return key
+
+
 def other_spellings(key: str) -> tuple[str, ...]:
     """Keys that look the same as this one and are others to S3, which compares bytes.
 
@@ -62,6 +86,11 @@ def other_spellings(key: str) -> tuple[str, ...]:
 
 
 _FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+
+
+def appearance(name: str) -> str:
+    """The same for names that look the same: which differ in their form of Unicode only."""
+    return unicodedata.normalize("NFC", name)
 
 
 def form_of(key: str) -> str:

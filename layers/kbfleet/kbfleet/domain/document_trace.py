@@ -126,6 +126,7 @@ class DocumentFacts:
         bucket: the tenant's own, by its id: what a record says of it proves nothing.
         is_folder: whether the key is that of a folder, as S3's console makes them.
         metadata_spelled_otherwise: whether a metadata file is there whose name looks like that of the document's own.
+        also_there: other keys that look the same, under which there is a document, too.
         running_jobs: of the fleet, of the same kind of knowledge base.
         jobs: those of the tenant that began when the object was as it is now, or later; the newest first.
         named: what those of them name that may name this one.
@@ -145,6 +146,7 @@ class DocumentFacts:
     in_bucket: DocumentObject | None = None
     is_folder: bool = False
     metadata_spelled_otherwise: bool = False
+    also_there: tuple[str, ...] = ()
     max_metadata_bytes: int | None = None
     sync: Sync | None = None
     running_jobs: int = 0
@@ -278,7 +280,16 @@ def _object(facts: DocumentFacts) -> Hop:
             f"{form_of(facts.asked_for)}, which S3 takes for another key."
         )
     found = f"{in_bucket.size:,} bytes, last changed at {_time(in_bucket.changed_at)}.{otherwise}"
-    return Hop(name, Verdict.PASSED, found)
+    if not facts.also_there:
+        return Hop(name, Verdict.PASSED, found)
+    forms = " and ".join(map(form_of, facts.also_there))
+    return Hop(
+        name,
+        Verdict.PASSED,
+        f"{found} Another document is there whose key looks the same, in Unicode form {forms}; this one's is in "
+        f"{form_of(facts.key)}. Each is answered from by itself.",
+        f"If one of them is old, delete it: `kbfleet documents delete {facts.tenant_id} KEY`.",
+    )
 
 
 def _metadata(facts: DocumentFacts) -> Hop:

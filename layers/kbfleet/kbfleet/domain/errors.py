@@ -72,6 +72,17 @@ class JobNotFound(KbfleetError):
     """No ingestion job of that name is in the tenant's history, which is kept for a limited time."""
 
 
+class DocumentNotFound(KbfleetError):
+    """The tenant has no document of that key."""
+
+
+class TicketRefused(KbfleetError):
+    """The ticket does not open that document for this asker: it is another's, was tampered with, or is over."""
+
+    def __init__(self) -> None:
+        super().__init__("The ticket does not open that document, or is over.", remedy="Ask again for one.")
+
+
 class TokenRefused(KbfleetError):
     """The bearer token does not prove who is asking: missing, expired, wrongly signed, or meant for somebody else."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Self
+from typing import Self, TypeGuard
 
 from kbfleet.domain.document_names import MAX_KEY_BYTES
 from kbfleet.domain.errors import InvalidInput
@@ -120,15 +120,20 @@ class Upload:
         size: in bytes, exactly.
         metadata: the document's attributes, by which answers can be filtered: text, numbers, booleans, or lists of
             text. None leaves those that it has.
+        metadata_file: all that the file beside it is to hold, in place of `metadata`: attributes, also in Bedrock's
+            typed form, and of a CSV file which columns are content and attributes of its rows.
+        md5: of the document, in hexadecimal digits; empty where it is to be sent in any case.
 
     Raises:
-        InvalidInput: naming `content_type`, `size` or `metadata`.
+        InvalidInput: naming `content_type`, `size`, `metadata` or `metadata_file`.
     """
 
     key: DocumentKey
     size: int
     content_type: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)
+    metadata_file: Mapping[str, object] | None = None
+    md5: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= MAX_DOCUMENT_BYTES:
@@ -142,11 +147,14 @@ class Upload:
             raise InvalidInput("content_type", "must be printable ASCII text.")
         if self.content_type.partition(";")[0].strip().lower() not in acceptable:
             raise InvalidInput("content_type", f"must be {' or '.join(acceptable)} for this key.")
-        for name, value in self.metadata.items():
-            _check_attribute(name, value)
+        check_attributes(self.metadata)
+        if self.metadata_file is not None:
+            if self.metadata:
+                raise InvalidInput("metadata_file", "and metadata cannot both be given.")
+            _check_metadata_file(self.key, self.metadata_file)
 
-    def metadata_file(self, max_bytes: int, max_attributes: int | None) -> bytes:
-        """The content of the file beside the document.
+    def metadata_content(self, max_bytes: int, max_attributes: int | None) -> bytes | None:
+        """The content of the file beside the document; `None` where that is to stay as it is.
 
         Args:
             max_bytes, max_attributes: that the tenant's knowledge store takes; `None` for as many as fit.
@@ -154,15 +162,108 @@ class Upload:
         Raises:
             InvalidInput: naming `metadata`.
         """
-        if max_attributes is not None and len(self.metadata) > max_attributes:
-            raise InvalidInput(
-                "metadata", f"has {len(self.metadata)} attributes; at most {max_attributes} are allowed."
-            )
-        content = json.dumps({"metadataAttributes": dict(self.metadata)}, ensure_ascii=False, separators=(",", ":"))
-        encoded = content.encode()
+        if not self.metadata and self.metadata_file is None:
+            return None
+        whole: Mapping[str, object] = self.metadata_file or {_ATTRIBUTES: dict(self.metadata)}
+        attributes = whole[_ATTRIBUTES]
+        number = len(attributes) if isinstance(attributes, Mapping) else 0
+        if max_attributes is not None and number > max_attributes:
+            raise InvalidInput("metadata", f"has {number} attributes; at most {max_attributes} are allowed.")
+        encoded = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
         if len(encoded) > max_bytes:
             raise InvalidInput("metadata", f"makes a file of {len(encoded)} bytes; at most {max_bytes} are allowed.")
         return encoded
+
+
+_ATTRIBUTES, _STRUCTURE = "metadataAttributes", "documentStructureConfiguration"
+_RECORDS = "RECORD_BASED_STRUCTURE_METADATA"
+_MEMBERS: Mapping[str, str] = MappingProxyType(
+    {"STRING": "stringValue", "NUMBER": "numberValue", "BOOLEAN": "booleanValue", "STRING_LIST": "stringListValue"}
+)
+"""Of an attribute in the typed form, by its type. Source: botocore model of bedrock-agent, MetadataAttributeValue."""
+
+
+def _check_metadata_file(key: DocumentKey, content: Mapping[str, object]) -> None:
+    """Source of the form: AWS documentation, Include metadata in a data source to improve knowledge base query."""
+    attributes = content.get(_ATTRIBUTES)
+    if not isinstance(attributes, Mapping) or not content.keys() <= {_ATTRIBUTES, _STRUCTURE}:
+        raise InvalidInput("metadata_file", f"must hold {_ATTRIBUTES}, and beside that {_STRUCTURE} at most.")
+    for name, value in attributes.items():
+        _check_attribute(name, _plain(value) if isinstance(value, Mapping) else value)
+    if _STRUCTURE in content:
+        _check_structure(key, content[_STRUCTURE])
+
+
+def _plain(attribute: Mapping[str, object]) -> object:
+    """The value of an attribute in the typed form. Raises: InvalidInput."""
+    value = attribute.get("value")
+    member = _MEMBERS.get(str(value.get("type"))) if isinstance(value, Mapping) else None
+    embedded = attribute.get("includeForEmbedding", False)
+    if (
+        not isinstance(value, Mapping)
+        or member is None
+        or value.keys() != {"type", member}
+        or not attribute.keys() <= {"value", "includeForEmbedding"}
+        or not isinstance(embedded, bool)
+    ):
+        raise InvalidInput(
+            "metadata_file", 'typed attributes must be like {"value": {"type": "STRING", "stringValue": "a"}}.'
+        )
+    given = value[member]
+    fits = {"STRING": isinstance(given, str), "BOOLEAN": isinstance(given, bool), "NUMBER": is_number(given)}
+    if not fits.get(str(value["type"]), isinstance(given, list)):
+        raise InvalidInput("metadata_file", "holds an attribute whose value is not of its type.")
+    return given
+
+
+def _check_structure(key: DocumentKey, structure: object) -> None:
+    """Of the rows of a CSV file: which column is their text, and which ones are attributes."""
+    if _ending(key) != ".csv":
+        raise InvalidInput("metadata_file", f"{_STRUCTURE} is for .csv only.")
+    if not _is_object(structure, {"type", _RECORDS_OF}) or structure.get("type") != _RECORDS:
+        raise InvalidInput("metadata_file", f"{_STRUCTURE} must be of type {_RECORDS}, with {_RECORDS_OF}.")
+    records = structure.get(_RECORDS_OF)
+    if not _is_object(records, {"contentFields", _SPECIFIED}) or not _names_columns(records):
+        raise InvalidInput(
+            "metadata_file",
+            f'{_STRUCTURE} must name one column in contentFields, as [{{"fieldName": "text"}}], and others in '
+            f"{' and '.join(_COLUMNS)} of {_SPECIFIED} alike.",
+        )
+
+
+_RECORDS_OF, _SPECIFIED = "recordBasedStructureMetadata", "metadataFieldsSpecification"
+
+
+def _is_object(value: object, members: set[str]) -> TypeGuard[Mapping[str, object]]:
+    """Of these members at most: whatever else it held would be written into the file unseen."""
+    return isinstance(value, Mapping) and value.keys() <= members
+
+
+def _names_columns(records: Mapping[str, object]) -> bool:
+    content, specified = records.get("contentFields"), records.get(_SPECIFIED, {})
+    if not isinstance(content, list) or len(content) != 1 or not _is_object(specified, set(_COLUMNS)):
+        return False
+    return all(map(_are_fields, [content, *specified.values()]))
+
+
+_COLUMNS = ("fieldsToInclude", "fieldsToExclude")
+
+
+def _are_fields(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, Mapping) and each.keys() == {"fieldName"} and _is_written(each["fieldName"]) for each in value
+    )
+
+
+def _is_written(value: object) -> bool:
+    """Whether it is a text that can be put into a file."""
+    return isinstance(value, str) and value != "" and all(unicodedata.category(each) != "Cs" for each in value)
+
+
+def check_attributes(attributes: Mapping[str, object]) -> None:
+    """Whether a document may have them, whatever its store takes. Raises: InvalidInput, naming `metadata`."""
+    for name, value in attributes.items():
+        _check_attribute(name, value)
 
 
 def _check_attribute(name: str, value: object) -> None:
@@ -196,3 +297,38 @@ class UploadForm:
     url: str
     fields: Mapping[str, str]
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a bucket's list says of an object: its bytes, and its ETag without quotation marks."""
+
+    size: int
+    etag: str
+
+    def holds(self, size: int, md5: str) -> bool:
+        """Whether it certainly has that content. An ETag is the MD5 of what was put in one piece, unless a key of KMS
+        encrypts it; then it says nothing, and this is False. Source: Amazon S3 API reference, Object."""
+        return bool(md5) and (self.size, self.etag) == (size, md5)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedUpload:
+    """What came of asking for an upload. Without form and refusal the document is there as it is.
+
+    Args:
+        key: as it was asked for.
+        metadata_written: whether its metadata file was another one, or none, before.
+        refusal: why there is no form.
+        there_as: the key under which the document is there, where that is why.
+    """
+
+    key: DocumentKey
+    form: UploadForm | None = None
+    metadata_written: bool = False
+    refusal: InvalidInput | None = None
+    there_as: str = ""
+
+
+MOST_UPLOADS = 25
+"""Documents that can be asked for at once. Ours: their keys usually have room in one session policy."""

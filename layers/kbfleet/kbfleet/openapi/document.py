@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kbfleet import responses
+from kbfleet.domain.document_names import MAX_KEY_BYTES, document_id
 from kbfleet.domain.ingestion_job import JOB_NAME_PATTERN
 from kbfleet.domain.names import TenantId
 from kbfleet.openapi.operations import (
@@ -63,6 +64,14 @@ _EXECUTION = {
     "examples": ["acme-20261102T090000000000"],
 }
 _JOB = {"type": "string", "pattern": f"^{JOB_NAME_PATTERN}$", "examples": ["KPXMDYDLWH"]}
+_DOCUMENT = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9_-]+$",
+    "minLength": 2,
+    "maxLength": len(document_id("x" * MAX_KEY_BYTES)),
+    "description": "The `id` of a document: base64url of its key in UTF-8, without padding.",
+    "examples": [document_id("handbook/rental-terms.pdf")],
+}
 _TAGS = {Caller.USER: "asking", Caller.TRUSTED: "fleet", Caller.ANYBODY: "api"}
 
 # What API Gateway answers without a gateway response of our own, in words.
@@ -130,6 +139,8 @@ def _path_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         yield _path_parameter("execution", _EXECUTION)
     if "{job}" in operation.path:
         yield _path_parameter("job", _JOB)
+    if "{document}" in operation.path:
+        yield _path_parameter("document", _DOCUMENT)
 
 
 def _path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:

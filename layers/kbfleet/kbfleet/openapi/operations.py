@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
 from kbfleet.contracts.diagnosis import DiagnosisBody
+from kbfleet.contracts.document_listing import (
+    DeleteDocumentQuery,
+    DeletionBody,
+    DocumentDetailsBody,
+    DocumentLinkBody,
+    DocumentLinkRequest,
+    DocumentsBody,
+    DocumentsQuery,
+)
 from kbfleet.contracts.documents import (
     DocumentRetryBody,
     DocumentTraceBody,
     DocumentTraceQuery,
-    FailedDocumentsBody,
-    FailedDocumentsQuery,
+    GrantedUploadsBody,
     UploadBody,
     UploadRequest,
+    UploadsRequest,
 )
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
@@ -37,6 +46,7 @@ from kbfleet.domain import errors
 from kbfleet.domain.errors import (
     ConcurrentUpdate,
     DeletionsNotSeen,
+    DocumentNotFound,
     ExecutionNotFound,
     InvalidInput,
     IsolationBreached,
@@ -46,6 +56,7 @@ from kbfleet.domain.errors import (
     TenantBusy,
     TenantNotActive,
     TenantNotFound,
+    TicketRefused,
 )
 
 if TYPE_CHECKING:
@@ -317,14 +328,87 @@ OPERATIONS: tuple[Operation, ...] = (
         },
     ),
     Operation(
+        HTTPMethod.POST,
+        f"{_TENANTS}/uploads/batch",
+        "post_uploads",
+        Caller.TRUSTED,
+        "Gives forms for those of some documents that are not there yet as they are, and says why it gives none",
+        GrantedUploadsBody,
+        body=UploadsRequest,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive),
+        example={
+            "documents": [
+                {
+                    "key": "handbook/rental-terms.pdf",
+                    "size": 12345,
+                    "md5": "9e107d9d372bb6826bd81d3542a419d6",
+                    "metadata": {"department": "sales", "year": 2026},
+                },
+                {
+                    "key": "prices.csv",
+                    "size": 678,
+                    "metadata_file": {
+                        "metadataAttributes": {"year": 2026},
+                        "documentStructureConfiguration": {
+                            "type": "RECORD_BASED_STRUCTURE_METADATA",
+                            "recordBasedStructureMetadata": {"contentFields": [{"fieldName": "description"}]},
+                        },
+                    },
+                },
+            ]
+        },
+    ),
+    Operation(
         HTTPMethod.GET,
         f"{_TENANTS}/documents",
         "get_documents",
         Caller.TRUSTED,
-        "The documents that fail, a page of them, and how trying them again goes",
-        FailedDocumentsBody,
-        query=FailedDocumentsQuery,
+        "The documents, a page of them, each with what is true of it; of those that fail, how trying them again goes",
+        DocumentsBody,
+        query=DocumentsQuery,
         refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/documents/{{document}}",
+        "get_document",
+        Caller.TRUSTED,
+        "One document, by its id: what is true of it, and its attributes",
+        DocumentDetailsBody,
+        refusals=(InvalidInput, TenantNotFound, DocumentNotFound),
+    ),
+    Operation(
+        HTTPMethod.DELETE,
+        f"{_TENANTS}/documents/{{document}}",
+        "delete_document",
+        Caller.TRUSTED,
+        "Deletes a document with its metadata file; with `all_versions`, nothing of it is left in the bucket",
+        DeletionBody,
+        query=DeleteDocumentQuery,
+        refusals=(InvalidInput, TenantNotFound, DocumentNotFound),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/documents/{{document}}/link",
+        "get_link",
+        Caller.TRUSTED,
+        "A link that opens a document for a few minutes, for whoever has it",
+        DocumentLinkBody,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, DocumentNotFound),
+    ),
+    Operation(
+        HTTPMethod.POST,
+        "/documents/link",
+        "post_link",
+        Caller.USER,
+        "A link that opens a document which an answer to this user has cited",
+        DocumentLinkBody,
+        body=DocumentLinkRequest,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, DocumentNotFound, TicketRefused),
+        example={
+            "uri": "s3://kbfleet-acme-0123456789/handbook/rental-terms.pdf",
+            "ticket": "bnVsbA.aQXzTg.q83vEjRWeJCrze8SNFZ4kKvN7xI",
+        },
     ),
     Operation(
         HTTPMethod.GET,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from kbfleet.contracts.asking import AskRequest, TenantAskRequest
-from kbfleet.contracts.documents import UploadRequest
+from kbfleet.contracts.documents import DocumentUploadRequest, UploadRequest
 from kbfleet.domain.answer import MAX_QUESTION_LENGTH, Question
 from kbfleet.domain.caller import MAX_USER_ID_LENGTH, UserId
 from kbfleet.domain.document_names import MAX_KEY_BYTES
@@ -140,10 +140,21 @@ def reference(name: str) -> Schema:
     return {"$ref": REFERENCE.format(model=name)}
 
 
+def _typed_value(kind: str, member: str, value: Schema) -> Schema:
+    """Of an attribute, in the form in which Bedrock takes it with its type."""
+    return {
+        "type": "object",
+        "properties": {"type": {"const": kind}, member: value},
+        "required": ["type", member],
+        "additionalProperties": False,
+    }
+
+
 _FILTER = {"anyOf": [reference(METADATA_FILTER), {"type": "null"}], "default": None}
 _NUMBER = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
 _ATTRIBUTE_TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_METADATA_BYTES}
-_ATTRIBUTES = {
+_ATTRIBUTE_TEXTS = {"type": "array", "items": _ATTRIBUTE_TEXT, "minItems": 1, "maxItems": MAX_VALUES}
+_ATTRIBUTES: Schema = {
     "type": "object",
     "propertyNames": {
         "maxLength": MAX_KEY_LENGTH,
@@ -155,15 +166,76 @@ _ATTRIBUTES = {
             _ATTRIBUTE_TEXT,
             _NUMBER,
             {"type": "boolean"},
-            {"type": "array", "items": _ATTRIBUTE_TEXT, "minItems": 1, "maxItems": MAX_VALUES},
+            _ATTRIBUTE_TEXTS,
         ]
     },
     "default": {},
 }
+_TYPED = {
+    "type": "object",
+    "properties": {
+        "value": {
+            "oneOf": [
+                _typed_value("STRING", "stringValue", _ATTRIBUTE_TEXT),
+                _typed_value("NUMBER", "numberValue", _NUMBER),
+                _typed_value("BOOLEAN", "booleanValue", {"type": "boolean"}),
+                _typed_value("STRING_LIST", "stringListValue", _ATTRIBUTE_TEXTS),
+            ]
+        },
+        "includeForEmbedding": {"type": "boolean"},
+    },
+    "required": ["value"],
+    "additionalProperties": False,
+}
+_FIELDS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"fieldName": {"type": "string", "minLength": 1}},
+        "required": ["fieldName"],
+        "additionalProperties": False,
+    },
+}
+_METADATA_FILE = {
+    "description": "In place of `metadata`: all that the file beside the document is to hold, as Bedrock reads it. "
+    "`documentStructureConfiguration` is for CSV files.",
+    "type": ["object", "null"],
+    "properties": {
+        "metadataAttributes": {
+            **_ATTRIBUTES,
+            "additionalProperties": {"anyOf": [*_ATTRIBUTES["additionalProperties"]["anyOf"], _TYPED]},
+        },
+        "documentStructureConfiguration": {
+            "type": "object",
+            "properties": {
+                "type": {"const": "RECORD_BASED_STRUCTURE_METADATA"},
+                "recordBasedStructureMetadata": {
+                    "type": "object",
+                    "properties": {
+                        "contentFields": {**_FIELDS, "minItems": 1, "maxItems": 1},
+                        "metadataFieldsSpecification": {
+                            "type": "object",
+                            "properties": {"fieldsToInclude": _FIELDS, "fieldsToExclude": _FIELDS},
+                            "additionalProperties": False,
+                        },
+                    },
+                    "required": ["contentFields"],
+                    "additionalProperties": False,
+                },
+            },
+            "required": ["type", "recordBasedStructureMetadata"],
+            "additionalProperties": False,
+        },
+    },
+    "required": ["metadataAttributes"],
+    "additionalProperties": False,
+    "default": None,
+}
 _BEYOND_CONTRACTS: Mapping[type[BaseModel], dict[str, Schema]] = {
     AskRequest: {"filter": _FILTER},
     TenantAskRequest: {"filter": _FILTER},
-    UploadRequest: {"metadata": _ATTRIBUTES},
+    UploadRequest: {"metadata": _ATTRIBUTES, "metadata_file": _METADATA_FILE},
+    DocumentUploadRequest: {"metadata": _ATTRIBUTES, "metadata_file": _METADATA_FILE},
 }
 """Fields whose grammar is in the domain."""
 

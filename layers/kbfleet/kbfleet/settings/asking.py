@@ -26,6 +26,18 @@ class UploadSettings(EnvironmentSettings):
     uploader_role_arn: str
 
 
+class RemovalSettings(EnvironmentSettings):
+    document_remover_role_arn: str
+
+
+class LinkSettings(EnvironmentSettings):
+    document_opener_role_arn: str
+
+
+class SessionSettings(EnvironmentSettings):
+    session_secret_arn: str
+
+
 class ReaderSettings(EnvironmentSettings):
     """`knowledge_base_reader_role_arn` is empty when the function reads with its own role."""
 
@@ -49,7 +61,6 @@ class AskSettings(EnvironmentSettings):
     guardrail_id: str = ""
     guardrail_version: str = ""
     registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
-    session_secret_arn: str
 
 
 class TokenSettings(EnvironmentSettings):

@@ -12,7 +12,7 @@ from kbfleet.domain.uploads import METADATA_SUFFIX
 from kbfleet.usecases.failed_documents import documents_named_by
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kbfleet.domain.diagnosis import Search
     from kbfleet.domain.document_trace import DocumentTrace
@@ -66,7 +66,7 @@ class DocumentTracer:
         facts = DocumentFacts(tenant_id, key, bucket, self.clock.now(), tenant)
         if tenant.bucket_name is None or tenant.knowledge_base_id is None:
             return facts
-        spelled, in_bucket = self._found(bucket, key)
+        spelled, in_bucket, beside = self._found(bucket, key)
         uri = f"s3://{bucket}/{spelled}"
         store = self.stores.get(tenant.knowledge_store)  # the stack may offer it no more
         sync = self.ledger.find(tenant.live_knowledge)
@@ -79,7 +79,8 @@ class DocumentTracer:
             is_folder=key.endswith("/") or (in_bucket is None and self._describe(bucket, f"{key}/") is not None),
             metadata_spelled_otherwise=in_bucket is not None
             and in_bucket.metadata_bytes is None
-            and any(self._describe(bucket, f"{each}{METADATA_SUFFIX}") for each in other_spellings(spelled)),
+            and any(each.endswith(METADATA_SUFFIX) for each in beside),
+            also_there=tuple(each for each in beside if not each.endswith(METADATA_SUFFIX)),
             max_metadata_bytes=store.max_metadata_bytes if store is not None else None,
             knowledge_base=self.knowledge_bases.get(tenant.knowledge_base_id),
             ingested=self._ingested(tenant, bucket, uri),
@@ -100,12 +101,24 @@ class DocumentTracer:
             anything=self._any_probed(facts.knowledge_base) if not probe.found and not probe.refusal else None,
         )
 
-    def _found(self, bucket: str, key: ObjectKey) -> tuple[str, DocumentObject | None]:
-        """What is there under the key, or else under one that looks the same; with the key that it is under."""
-        for spelled in (key, *other_spellings(key)):
+    def _found(self, bucket: str, key: ObjectKey) -> tuple[str, DocumentObject | None, Sequence[str]]:
+        """What is there under the key, or else under one that looks the same; with the key that it is under, and with
+        what is there under others that look the same as that, documents and metadata files."""
+        for spelled in (key, *self._there(bucket, other_spellings(key))):
             if (found := self._describe(bucket, spelled)) is not None:
-                return spelled, found
-        return key, None
+                others = other_spellings(spelled)
+                return spelled, found, self._there(bucket, [*others, *(f"{each}{METADATA_SUFFIX}" for each in others)])
+        return key, None, ()
+
+    def _there(self, bucket: str, keys: Sequence[str]) -> Sequence[str]:
+        """Those of these keys that are there, in that order; none in a bucket that is gone."""
+        if not keys:
+            return ()
+        try:
+            there = self.bucket_contents.objects(bucket, keys)
+        except ResourceMissing:
+            return ()
+        return [each for each in keys if each in there]
 
     def _describe(self, bucket: str, key: str) -> DocumentObject | None:
         if len(key.encode()) > MAX_KEY_BYTES:  # what S3 has no name for, it refuses to look for

@@ -20,7 +20,7 @@ from kbfleet.domain.failed_documents import DocumentRetry, FailedDocument
 from kbfleet.ports import FailedDocumentPage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.names import Life, ResourceNames
@@ -46,6 +46,10 @@ class DynamoDBFailedDocuments:
     def find(self, life: Life, uri: str) -> FailedDocument | None:
         record = self._table.item(life_key(life, f"{_DOCUMENT}{_digest(uri)}"))
         return next(self._own(life, [record] if record else ()), None)
+
+    def those_of(self, life: Life, uris: Sequence[str]) -> Mapping[str, FailedDocument]:
+        records = self._table.items(life_key(life, f"{_DOCUMENT}{_digest(uri)}") for uri in dict.fromkeys(uris))
+        return {found.uri: found for found in self._own(life, (record for record in records if record is not None))}
 
     def all(self, life: Life) -> Iterator[FailedDocument]:
         return self._own(life, self._table.of_life(life, _DOCUMENT))
