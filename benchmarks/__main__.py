@@ -71,9 +71,14 @@ def watching() -> None:
 
 
 @app.command()
-def growth() -> None:
-    """What grows with a fleet: calls, seconds and events at 100, 1,000 and 10,000, in virtual time; a good while."""
-    _exit(_growth())
+def growth(
+    crowd: Annotated[
+        int,
+        typer.Option(help="New tenants at once, at most, of 100, 1,000 and 10,000; a thousand take twenty minutes."),
+    ] = growth_benchmark.SIZES[0],
+) -> None:
+    """What grows with a fleet: calls, items, bytes and seconds at 100, 1,000 and 10,000, in virtual time."""
+    _exit(_growth(crowd))
 
 
 @app.command()
@@ -125,10 +130,10 @@ def _watching() -> bool:
     return all(shown)
 
 
-def _growth() -> bool:
+def _growth(crowd: int = growth_benchmark.SIZES[0]) -> bool:
     measured: list[Measurement] = []
     with console.status("Growing …") as status:
-        for measurement in growth_benchmark.measured():
+        for measurement in growth_benchmark.measured(crowd):
             status.update(f"Growing: {measurement.name} …")
             measured.append(measurement)
     return show("Growth", measured, console)

@@ -1,7 +1,7 @@
 """What is the same however large a fleet is, and what is not: each quantity at 100, 1,000 and 10,000, in virtual time.
 
 The real handlers and state machines run on moto and the Bedrock emulator, with Bedrock's documented rates. Of the other
-tenants there is what lists of the account show; they do nothing.
+tenants there is what records and lists of the account show; they do nothing.
 """
 
 from __future__ import annotations
@@ -11,22 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bedrock_emulator.world.records import KnowledgeBase
+from benchmarks.large_fleet import AS_SLOW_AS_USUAL, STORE, large_fleet
+from benchmarks.looks import dead_letters, history, incidents, looks
 from benchmarks.report import Measurement
 from kbfleet.adapters.s3 import S3DocumentBuckets
-from kbfleet.domain.names import Knowledge, Life, TenantId
 from tests.support.api_requests import api_request
 from tests.support.clock import FakeClock
-from tests.support.slowness import Slowness
 from tests.support.state_machine import Execution
-from tests.support.virtual_fleet import (
-    AN_HOUR,
-    RARE_SCHEDULE_SECONDS,
-    RARE_TICKS,
-    VirtualFleet,
-    provisioning_request,
-    virtual_fleet,
-)
+from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, provisioning_request, virtual_fleet
 
 SIZES = (100, 1_000, 10_000)
 FEW = 10
@@ -37,22 +29,13 @@ MOST_EVENTS = 25_000
 MOST_TIMES_THE_BOUND = 1.1
 START_SECONDS = 10.0
 """Between two starts of ingestion jobs. Source: AWS documentation, Quotas for Amazon Bedrock."""
-AS_SLOW_AS_USUAL = Slowness(
-    buckets=0.0,
-    buckets_to_bedrock=0.0,
-    managed_knowledge_base=(73.0, 73.0),
-    managed_data_source=(120.0, 120.0),
-)
-"""The same for everybody, so that nothing but the number of tenants makes a difference."""
-_STORE = "MANAGED"
-"""The one that an account has room for 10,000 of."""
 _ONE = "newcomer"
 _PAGE_SECONDS = {"list_object_versions": 0.15, "delete_objects": 0.35}
 """Of S3, for 1,000 versions; a guess: half a second for both."""
 
 
 @dataclass(frozen=True)
-class Cost:
+class ExecutionCost:
     """Of one execution: calls of AWS by all its functions, virtual seconds, and events in its history."""
 
     status: str
@@ -61,8 +44,18 @@ class Cost:
     events: int
 
 
-def measured() -> Iterator[Measurement]:
-    """Every row of the table, with its target."""
+def measured(crowd: int = SIZES[0]) -> Iterator[Measurement]:
+    """Every row of the table, with its target.
+
+    Args:
+        crowd: how many tenants are new at once, at most. What each does is carried out; a thousand take twenty minutes.
+    """
+    for size in SIZES:
+        with large_fleet(size) as fleet:
+            yield from looks(fleet, size)
+    for measure_many in (dead_letters, incidents, history):
+        for size in SIZES:
+            yield from measure_many(size)
     for name, measure in (("provisioning one", provisioning_one), ("offboarding one", offboarding_one)):
         few = measure(FEW)
         for size in SIZES:
@@ -71,8 +64,9 @@ def measured() -> Iterator[Measurement]:
             yield Measurement(f"{name}, the last of {size:,}: failed", failed, "executions", 0)
             yield Measurement(f"{name}, the last of {size:,}", cost.calls, "calls", MOST_TIMES_THE_CALLS * few.calls)
             yield Measurement(f"{name}, the last of {size:,}", cost.seconds, "s", MOST_TIMES_THE_SECONDS * few.seconds)
-    for size in SIZES[:2]:
-        yield from first_syncs(size)
+    for size in SIZES:
+        if size <= crowd:
+            yield from first_syncs(size)
     for versions in (*SIZES, 1_000_000):
         yield from bucket_deletion(versions)
 
@@ -80,16 +74,16 @@ def measured() -> Iterator[Measurement]:
 # --- one beside many ---
 
 
-def provisioning_one(size: int) -> Cost:
+def provisioning_one(size: int) -> ExecutionCost:
     """The last tenant of a fleet of that size is provisioned, with a document, when nothing else goes on."""
-    with _beside(size - 1) as fleet:
-        return _cost(fleet, fleet.provision(_ONE, _STORE))
+    with large_fleet(size - 1) as fleet:
+        return _cost(fleet, fleet.provision(_ONE, STORE))
 
 
-def offboarding_one(size: int) -> Cost:
+def offboarding_one(size: int) -> ExecutionCost:
     """One tenant of a fleet of that size is offboarded."""
-    with _beside(size - 1) as fleet:
-        fleet.provision(_ONE, _STORE)
+    with large_fleet(size - 1) as fleet:
+        fleet.provision(_ONE, STORE)
         fleet.settle(_ONE)
         before = len(fleet.calls.made)
         return _cost(fleet, fleet.finish(_offboarding(fleet, _ONE)), since=before)
@@ -103,50 +97,9 @@ def _offboarding(fleet: VirtualFleet, tenant_id: str) -> Execution:
     return execution
 
 
-def _cost(fleet: VirtualFleet, execution: Execution, *, since: int = 0) -> Cost:
+def _cost(fleet: VirtualFleet, execution: Execution, *, since: int = 0) -> ExecutionCost:
     calls = sum(call.strand == execution.arn for call in fleet.calls.made[since:])
-    return Cost(execution.status, calls, execution.seconds, execution.events)
-
-
-def _beside(others: int) -> Any:
-    return _Beside(others)
-
-
-class _Beside:
-    """A fleet with that many other tenants, of whom there is what lists of the account show."""
-
-    def __init__(self, others: int) -> None:
-        self._others = others
-        self._made = virtual_fleet(
-            parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, slowness=AS_SLOW_AS_USUAL
-        )
-
-    def __enter__(self) -> VirtualFleet:
-        fleet = self._made.__enter__()
-        account = fleet.emulator._account
-        gateway = fleet.client("apigateway")
-        for number in range(self._others):
-            life = Life(TenantId(f"tenant-{number}"))
-            name, identifier = fleet.names.knowledge_base(Knowledge(life, 1)), f"X{number:09}"
-            account.knowledge_bases[identifier] = KnowledgeBase(
-                identifier=identifier,
-                arn=account.arn("bedrock", f"knowledge-base/{identifier}"),
-                name=name,
-                role_arn="arn:aws:iam::123456789012:role/other",
-                configuration={"type": _STORE},
-                storage=None,
-                description=f"Documents of {name}, kept in sync by kbfleet ({_STORE})",
-                status="ACTIVE",
-                created_at=fleet.timeline.now(),
-                updated_at=fleet.timeline.now(),
-                tags=dict(fleet.names.tags(life)),
-            )
-            key = fleet.names.usage_key(life)
-            gateway.create_api_key(name=key.name, value=key.value, enabled=True)
-        return fleet
-
-    def __exit__(self, *error: Any) -> None:
-        self._made.__exit__(*error)
+    return ExecutionCost(execution.status, calls, execution.seconds, execution.events)
 
 
 # --- many at once ---
@@ -168,7 +121,7 @@ def all_at_once(tenants: int) -> tuple[list[Execution], float]:
     """Returns: the executions, and after how many virtual seconds the last of them has ended."""
     with virtual_fleet(parameters={"TickSeconds": "5"}, safety_net_seconds=AN_HOUR, slowness=AS_SLOW_AS_USUAL) as fleet:
         began = fleet.timeline.now()
-        requests = [provisioning_request(f"tenant-{number}", _STORE) for number in range(tenants)]
+        requests = [provisioning_request(f"tenant-{number}", STORE) for number in range(tenants)]
         executions = [fleet.start("provision_tenant", request) for request in requests]
         fleet.finish(*executions, within=3 * soonest(tenants) + AN_HOUR)
         return executions, fleet.timeline.now() - began

@@ -21,9 +21,11 @@ from cli.dead_letter_queues import QUEUES
 from cli.dead_letters import DeadLetters
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack, asking
+from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.domain.capacity import BUCKETS, USAGE_KEYS, Room, Scarce
 from kbfleet.domain.convergence import CONVERGED_BY_ITSELF
+from kbfleet.domain.finding import Disagreement
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import TenantId
@@ -143,6 +145,16 @@ def _knowledge(stack: FleetStack) -> CheckResults:
     for finding in report.findings:
         what = f"{finding.disagreement} {finding.kind} {finding.name} of tenant {finding.tenant_id}"
         yield Verdict.WRONG, f"{what}: {finding.harm.sentence}", finding.advice
+    for finding in report.recorded:
+        if finding.disagreement is Disagreement.FOREIGN:
+            continue  # which the check of tenants says
+        what = f"{finding.disagreement} {finding.kind} {finding.name} of tenant {finding.tenant_id}"
+        yield Verdict.WRONG, f"{what}, when it was last looked into: {finding.harm.sentence}", finding.advice
+    if more := report.findings_left_out + report.recorded_left_out:
+        yield Verdict.WRONG, f"There are {more:,} more of these.", "Run this again when those above are repaired."
+    if more := report.troubles_left_out:
+        yield Verdict.UNKNOWN, f"{more:,} more tenants could not be looked into.", "Run this again later."
+    yield _last_round(report)
     for reason in report.unlisted:
         yield (
             Verdict.UNKNOWN,
@@ -152,8 +164,22 @@ def _knowledge(stack: FleetStack) -> CheckResults:
     for trouble in report.troubles:
         advice = f"`kbfleet reconcile --tenant {trouble.tenant_id}` looks once more."
         yield Verdict.UNKNOWN, f"Tenant {trouble.tenant_id} could not be looked into: {trouble.reason}", advice
-    if not report.findings and not report.unlisted and not report.shared_losses:
+    if not report.findings and not report.recorded and not report.unlisted and not report.shared_losses:
         yield _well(f"Every bucket, index, knowledge base and role that a record names is there: {report.resources}.")
+
+
+def _last_round(report: ReconciliationDetail) -> tuple[Verdict, str, str]:
+    """When what is within tenants was looked at: here it is only said what that has found."""
+    if report.round_ended_at is None and report.tenants:
+        found = "What is within tenants has not been looked at yet by a whole round."
+        return Verdict.NOTE, found, "One is begun each day."
+    if report.round_ended_at is None:
+        return _well("There are no tenants to look into.")
+    found = f"Each tenant was last looked into by the round that ended at {report.round_ended_at:%Y-%m-%d %H:%M} UTC"
+    if report.round_missed:
+        missed = f"{found}; {report.round_missed:,} of them it could not look into."
+        return Verdict.NOTE, missed, "The next one tries again."
+    return _well(f"{found}.")
 
 
 def _being_converged(stack: FleetStack, left: Sequence[TenantId], of: int) -> CheckResults:

@@ -65,14 +65,18 @@ def _shown_of_finding(finding: CheckResult) -> Iterator[RenderableType]:
 @app.command(rich_help_panel=FLEET_PANEL)
 def reconcile(
     repair: Annotated[
-        bool, typer.Option("--repair", help="Provision tenants that lack something, or are stuck. Deletes nothing.")
+        bool,
+        typer.Option(
+            "--repair",
+            help="Provision tenants that lack something, or are stuck, some at a time. Deletes nothing.",
+        ),
     ] = False,
     tenant: Annotated[
         TenantId | None,
         typer.Option(
             parser=TenantId,
             metavar="TENANT",
-            help="Look into this tenant first. A large fleet takes several runs.",
+            help="Look into this tenant now. Of a large fleet, others are shown as the daily round has found them.",
         ),
     ] = None,
     as_json: Json = False,
@@ -85,25 +89,57 @@ def reconcile(
         progress.show("looking")
         report = FleetApi.of_stack(stack, region).reconcile(repair=repair, first=tenant)
     present(report, _shown_of_reconciliation, as_json=as_json)
-    unrepaired = [finding for finding in report.findings if finding.tenant_id not in report.repairs]
-    if report.unlisted or report.shared_losses or unrepaired:
+    found = (*report.findings, *report.recorded)
+    unrepaired = any(finding.tenant_id not in report.repairs for finding in found)
+    left_out = report.findings_left_out or report.recorded_left_out or report.repairs_left
+    if report.unlisted or report.shared_losses or unrepaired or left_out:
         raise typer.Exit(FAILED)
 
 
 def _shown_of_reconciliation(report: ReconciliationDetail) -> Iterator[RenderableType]:
-    found = len(report.findings) + len(report.shared_losses)
-    unseen = report.unlisted or report.troubles
+    found = len(report.findings) + report.findings_left_out + len(report.shared_losses)
+    found += len(report.recorded) + report.recorded_left_out
+    unseen = report.unlisted or report.troubles or (report.not_looked_into and report.round_ended_at is None)
     agreed = "[yellow]nothing wrong was found, but not everything could be looked at.[/]" if unseen else ""
     verdict = f"[red]{counted(found, 'disagreement')}.[/]" if found else agreed or "[green]they agree.[/]"
     yield f"{counted(report.tenants, 'tenant')} and {counted(report.resources, 'resource')}: {verdict}"
     looked = f"{counted(report.looked_into, 'tenant')} looked into for what is not their own"
-    more = f"; [yellow]{report.not_looked_into} not yet: run it again[/]" if report.not_looked_into else ""
-    yield f"{looked}{more}."
+    yield f"{looked}; {_others_looked_into(report)}." if report.not_looked_into else f"{looked}."
     for loss in report.shared_losses:
         yield f"[red]✗[/] MISSING {loss.kind} {literal(loss.name)} of all tenants: {loss.harm.sentence}"
         yield f"  → {literal(loss.advice)}"
     yield from shown_of_findings(report.findings)
+    yield from _left_out(report.findings_left_out, "disagreement")
+    if report.recorded:
+        yield "Found within tenants when they were last looked into:"
+    yield from shown_of_findings(report.recorded)
+    yield from _left_out(report.recorded_left_out, "disagreement")
     yield from (f"  [yellow]Not looked at[/]: {literal(reason)}" for reason in report.unlisted)
     for trouble in report.troubles:
         yield f"  [yellow]{trouble.tenant_id}[/]: {literal(trouble.reason)}"
+    yield from _left_out(report.troubles_left_out, "tenant")
     yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)
+    yield from _left_out(report.repairs_left_out, "tenant")
+    if report.repairs_left:
+        waiting = f"{counted(report.repairs_left, 'tenant')} {'waits' if report.repairs_left == 1 else 'wait'}"
+        yield f"  [yellow]{waiting} to be repaired[/]: when those are done, {_GO_ON}"
+
+
+_GO_ON = "run `kbfleet reconcile --repair` again."
+
+
+def _others_looked_into(report: ReconciliationDetail) -> str:
+    """When the tenants were that were not this time."""
+    others = counted(report.not_looked_into, "other")
+    if report.round_began_at is None or report.round_ended_at is None:
+        return f"[yellow]{others} not yet, since no daily round has come to its end[/]"
+    began, ended = (f"{at:%Y-%m-%d %H:%M} UTC" for at in (report.round_began_at, report.round_ended_at))
+    missed = (
+        f"; [yellow]{counted(report.round_missed, 'tenant')} it could not look into[/]" if report.round_missed else ""
+    )
+    return f"{others} by the daily round from {began} to {ended}{missed}"
+
+
+def _left_out(number: int, what: str) -> Iterator[RenderableType]:
+    if number:
+        yield f"  [yellow]… and {counted(number, what)} more.[/]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -55,6 +56,21 @@ def test_a_job_ends_while_nobody_asks_and_leaves_no_thread(workbench_of: Any) ->
     assert (job["status"], job["statistics"]["numberOfNewDocumentsIndexed"]) == ("COMPLETE", 1)
     # Callers are told real times, in which three minutes pass a thousand times faster.
     assert 0.18 <= (job["updatedAt"] - job["startedAt"]).total_seconds() < 60
+
+
+def test_times_that_are_numbers_are_real_times_too(workbench_of: Any) -> None:
+    clock, began = ScaledClock(speed=1_000_000), time.time()
+    client = workbench_of(clock=clock).client("opensearchserverless")
+    until(lambda: clock.now() - began > 600)
+    rules = [{"ResourceType": "collection", "Resource": ["collection/notes"]}]
+    policy = json.dumps({"Rules": rules, "AWSOwnedKey": True})
+    made = client.create_security_policy(type="encryption", name="notes", policy=policy)["securityPolicyDetail"]
+    collection = client.create_collection(name="notes", type="VECTORSEARCH")["createCollectionDetail"]
+    until(lambda: client.list_collections()["collectionSummaries"][0]["status"] == "ACTIVE")
+    client.create_index(id=collection["id"], indexName="tenant")
+    index = client.get_index(id=collection["id"], indexName="tenant")["indexSchema"]["settings"]["index"]
+    told = [made["createdDate"], collection["createdDate"], int(index["creation_date"])]
+    assert all(began - 1 <= each / 1_000 <= time.time() for each in told)
 
 
 def test_many_threads_can_ask_at_once(workbench_of: Any) -> None:

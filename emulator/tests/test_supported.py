@@ -119,7 +119,7 @@ CHUNKINGS: dict[str, dict[str, Any]] = {
 VISION = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"
 
 
-@pytest.mark.parametrize("strategy", named("bedrock-agent", "ChunkingStrategy").taken - {"FIXED_SIZE", "NONE"})
+@pytest.mark.parametrize("strategy", sorted(named("bedrock-agent", "ChunkingStrategy").taken - {"FIXED_SIZE", "NONE"}))
 def test_a_chunking_that_is_taken_is_done(bench: Any, strategy: str) -> None:
     _is_done(bench, {"chunkingConfiguration": {"chunkingStrategy": strategy, **CHUNKINGS[strategy]}})
 

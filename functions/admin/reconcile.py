@@ -26,8 +26,11 @@ from kbfleet.usecases.capacity import count_rooms
 from kbfleet.usecases.offboarding import start_due_deletions
 from kbfleet.usecases.reconciliation import reconcile
 
-_ANSWERED_WITHIN = timedelta(seconds=15)
-"""Of the 29 seconds that API Gateway waits: the rest is for one more tenant, and for what comes before."""
+_ANSWERED_WITHIN = timedelta(seconds=7)
+"""For looks at single tenants, of the 29 seconds that API Gateway waits. What comes before takes as long as the account
+is large; with 10,000 tenants, nearly all of it. What is within tenants, the daily round has written down."""
+_REPAIRED_WITHIN = timedelta(seconds=20)
+"""For starting repairs: the rest is for what comes behind."""
 _LEFT_AT_THE_END = timedelta(seconds=60)
 _DELETIONS_AT_MOST = 100
 """That a round starts: what they call is throttled for the whole account, and others work there, too."""
@@ -39,8 +42,9 @@ def _reconcile(
     until: datetime,
     *,
     first: TenantId | None = None,
-    repair: bool = False,
+    repair_until: datetime | None = None,
     looking_in: bool = True,
+    by_schedule: bool = True,
     quietly: bool = False,
 ) -> Reconciliation:
     report = reconcile(
@@ -59,8 +63,9 @@ def _reconcile(
         examination=bootstrap.examination(),
         until=until,
         first=first,
-        repair=repair,
+        repair_until=repair_until,
         looking_in=looking_in,
+        by_schedule=by_schedule,
         quietly=quietly,
     )
     if quietly:
@@ -93,12 +98,18 @@ def _reconcile(
 
 def post_reconciliation(request: Request) -> HttpResponse:
     wanted = parse_json(ReconciliationRequest, request["body"] or "{}")
-    if wanted.tenant_id is not None:
-        bootstrap.registry().get(wanted.tenant_id)
-    until = bootstrap.clock().now() + _ANSWERED_WITHIN
+    now = bootstrap.clock().now()
     if wanted.repair and wanted.look_only:
         raise InvalidInput("look_only", "leaves everything as it is, so nothing is repaired.")
-    report = _reconcile(until, first=wanted.tenant_id, repair=wanted.repair, quietly=wanted.look_only)
+    if wanted.tenant_id is not None:
+        bootstrap.registry().get(wanted.tenant_id)
+    report = _reconcile(
+        now + _ANSWERED_WITHIN,
+        first=wanted.tenant_id,
+        repair_until=now + _REPAIRED_WITHIN if wanted.repair else None,
+        by_schedule=False,
+        quietly=wanted.look_only,
+    )
     return respond(ReconciliationDetail.from_domain(report))
 
 

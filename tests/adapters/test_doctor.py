@@ -26,7 +26,7 @@ from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLo
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.reconciliation import Reconciliation
+from kbfleet.domain.reconciliation import Reconciliation, WholeRound
 from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
@@ -193,7 +193,8 @@ def listed(name: str, **changes: Any) -> ListedTenantBody:
     return well.model_copy(update=changes)
 
 
-RECONCILED = Reconciliation(datetime(2026, 11, 2, tzinfo=UTC), 1, 4, (), looked_into=1)
+LAST_ROUND = WholeRound(datetime(2026, 11, 1, 3, tzinfo=UTC), datetime(2026, 11, 1, 5, tzinfo=UTC))
+RECONCILED = Reconciliation(datetime(2026, 11, 2, tzinfo=UTC), 1, 4, (), looked_into=1, last_round=LAST_ROUND)
 
 
 @pytest.fixture
@@ -374,6 +375,43 @@ class TestKnowledge:
         self.reconciled(monkeypatch, troubles=((TenantId("acme"), NotReadyYet("AWS did not answer.")),))
         (result,) = troubles(patient)
         assert (result.check, result.verdict) == ("knowledge", Verdict.UNKNOWN)
+
+    def test_what_the_last_round_has_found_within_tenants_is_told(
+        self, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody is looked into now."""
+        changed = Finding(Disagreement.CHANGED, ResourceKind.SERVICE_ROLE, "kbfleet-acme", TenantId("acme"))
+        foreign = Finding(Disagreement.FOREIGN, ResourceKind.DATA_SOURCE, "DS00000009", TenantId("acme"))
+        self.reconciled(monkeypatch, recorded=(changed, foreign))
+        (result,) = troubles(patient)  # what is foreign, the check of tenants tells
+        assert (result.verdict, result.advice) == (Verdict.WRONG, changed.advice)
+        assert "kbfleet-acme of tenant acme, when it was last looked into" in result.finding
+
+    def test_before_the_first_round_has_ended_that_is_said(
+        self, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.reconciled(monkeypatch, last_round=None)
+        assert [result.verdict for result in troubles(patient)] == [Verdict.NOTE]
+
+    def test_whom_the_last_round_could_not_look_into_is_counted(
+        self, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.reconciled(monkeypatch, last_round=replace(LAST_ROUND, missed=3))
+        (result,) = troubles(patient)
+        assert (result.verdict, "3 of them" in result.finding) == (Verdict.NOTE, True)
+
+    def test_what_does_not_fit_into_the_answer_is_counted(
+        self, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lost = Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, "acme", TenantId("acme"))
+        trouble = (TenantId("acme"), NotReadyYet("AWS did not answer."))
+        found = ReconciliationDetail.from_domain(
+            replace(RECONCILED, findings=(lost,) * 3, troubles=(trouble,) * 3), at_most=1
+        )
+        monkeypatch.setattr(FleetApi, "reconcile", lambda *_, **__: found)
+        said = [(result.verdict, result.finding) for result in troubles(patient)]
+        assert (Verdict.WRONG, "There are 2 more of these.") in said
+        assert (Verdict.UNKNOWN, "2 more tenants could not be looked into.") in said
 
     def test_what_all_share_and_is_gone_is_told_with_what_to_do(
         self, patient: Patient, monkeypatch: pytest.MonkeyPatch

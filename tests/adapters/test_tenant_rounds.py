@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -11,6 +11,7 @@ from kbfleet.adapters.dynamodb.rounds import DynamoDBConvergenceRecord, DynamoDB
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.domain.capacity import Room, RoomCount, Scarce
 from kbfleet.domain.convergence import Convergence
+from kbfleet.domain.reconciliation import TenantRound, WholeRound
 from kbfleet.ports import ConvergenceRecord, RoomCounts, TenantRounds
 from tests.support.clock import START
 from tests.support.fakes import InMemoryConvergenceRecord, InMemoryRoomCounts, InMemoryTenantRounds
@@ -23,12 +24,16 @@ class TenantRoundsSuite:
         raise NotImplementedError
 
     def test_a_round_begins_before_the_first_tenant(self, rounds: TenantRounds) -> None:
-        assert rounds.position() is None
+        assert rounds.find() == TenantRound()
 
     def test_it_goes_on_after_the_tenant_that_was_visited_last_and_begins_anew(self, rounds: TenantRounds) -> None:
-        for position in (ACME, SAKURA, None, ACME):
-            rounds.move(position)
-            assert rounds.position() == position
+        for number, position in enumerate((ACME, SAKURA, None, ACME)):
+            at = START + timedelta(hours=number)
+            moved = rounds.find().moved(position, since=at, now=at + timedelta(minutes=1), missed=number)
+            rounds.save(moved)
+            assert (rounds.find(), moved.visited) == (moved, position)
+        assert moved.last == WholeRound(START, START + timedelta(hours=2, minutes=1), missed=0 + 1 + 2)
+        assert (moved.began_at, moved.missed) == (START + timedelta(hours=3), 3)
 
 
 class TestInMemoryTenantRounds(TenantRoundsSuite):
@@ -43,8 +48,14 @@ class TestDynamoDBTenantRounds(TenantRoundsSuite):
         return DynamoDBTenantRounds(table, "EXTERNAL_JOBS")
 
     def test_rounds_are_kept_apart(self, table: Table) -> None:
-        DynamoDBTenantRounds(table, "EXTERNAL_JOBS").move(ACME)
-        assert DynamoDBTenantRounds(table, "ANOTHER").position() is None
+        DynamoDBTenantRounds(table, "EXTERNAL_JOBS").save(TenantRound(ACME))
+        assert DynamoDBTenantRounds(table, "ANOTHER").find() == TenantRound()
+
+    def test_one_that_an_older_version_began_goes_on_and_nobody_says_when_it_began(self, table: Table) -> None:
+        table.put({"PK": "FLEET", "SK": "ROUND#ISOLATION", "visited": str(ACME)}, values={}, subject="a round")
+        found = DynamoDBTenantRounds(table, "ISOLATION").find()
+        assert found == TenantRound(ACME)
+        assert found.moved(None, since=START, now=START).last is None
 
 
 class ConvergenceRecordSuite:

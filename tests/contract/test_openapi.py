@@ -216,6 +216,7 @@ LISTS = st.lists(SCALARS, max_size=3) | st.sampled_from([["a"] * MAX_VALUES, ["a
 CONDITIONS = st.fixed_dictionaries({"key": st.text(max_size=3)}, optional={"value": SCALARS | LISTS | st.none()})
 NAMES = st.text(max_size=5) | st.sampled_from(
     [
+        "a\n",
         "id",
         "ids",
         "_source_uri",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from unittest.mock import Mock
 
 import pytest
 
 from kbfleet import bootstrap
 from kbfleet.domain.errors import AccessRefused, NotReadyYet
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.names import Life
 from kbfleet.ports import Execution
+from kbfleet.usecases import reconciliation
 from tests.handlers.conftest import Handler, Logs, event
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, tenant
@@ -129,3 +132,36 @@ class TestAJobThatHasFailed:
         examiner.reset_mock()
         collect(event("triggers/collect_failures"))  # without some of the documents, which is told otherwise
         assert not examiner.examine_after.called
+
+
+class TestRepairsInParts:
+    @pytest.fixture(autouse=True)
+    def one_at_once(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two tenants have lost all but their buckets."""
+        monkeypatch.setattr(reconciliation, "REPAIRS_AT_ONCE", 1)
+        for tenant_id in (ACME, SAKURA):
+            fleet.registry.create(tenant(tenant_id))
+            fleet.buckets.ensure(NAMES.bucket(Life(tenant_id)), NAMES.tags(Life(tenant_id)))
+
+    def test_the_answer_says_how_many_are_left(self, fleet: Fleet, handler: Callable[[str], Handler]) -> None:
+        for _ in range(2):  # the second one finds what the first has started
+            body = json.loads(handler("admin/reconcile")(event("triggers/post_reconciliation"))["body"])
+            assert (body["repairs"], body["repairs_left"]) == ([ACME], 1)
+        assert len(fleet.executions.requests) == 1
+
+
+def test_what_the_last_round_has_found_is_answered_with_its_time(
+    fleet: Fleet, handler: Callable[[str], Handler]
+) -> None:
+    fleet.add(ACME)
+    handler("admin/reconcile")(event("triggers/daily"))
+    ended = fleet.clock.now()
+    fleet.clock.advance(3_600)
+    changed = Finding(Disagreement.CHANGED, ResourceKind.DATA_SOURCE, "DS00000001", ACME)
+    record = fleet.registry.get(ACME)
+    fleet.registry.replace(replace(record, within=(changed,)), fence=record.fence)
+    asked = event("triggers/post_reconciliation") | {"body": '{"look_only": true}'}
+    body = json.loads(handler("admin/reconcile")(asked)["body"])
+    assert [(each["disagreement"], each["name"]) for each in body["recorded"]] == [("CHANGED", "DS00000001")]
+    assert datetime.fromisoformat(body["round_ended_at"]) == ended
+    assert body["changed"] == 1

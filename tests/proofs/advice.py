@@ -24,6 +24,7 @@ from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.proofs.proof import Row
 from tests.support.advice import commands_in, of_the_code
+from tests.support.advice_witness import witnessed
 from tests.support.aws_calls import FunctionDied
 from tests.support.losses import Loss, delete_bucket, departures_from_the_bucket, lose, take_permissions_away
 from tests.support.person import Person, a_file
@@ -536,20 +537,20 @@ def prove_said() -> Row:
     said_by_functions = {each.key for each in of_the_code() if each.scope}
     named = {key: proof for key, proof in table().items() if "::" in proof and key in said_by_functions}
     with tempfile.TemporaryDirectory() as folder:
-        witnessed = Path(folder) / "witnessed.json"
+        written = Path(folder) / "witnessed"
         command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "tests.support.advice_witness"]
         ran = subprocess.run(  # noqa: S603 - the tests of this repository
             [*command, *sorted(set(named.values()))],
             cwd=REPOSITORY,
-            env={**os.environ, "ADVICE_WITNESS": str(witnessed)},
+            env={**os.environ, "ADVICE_WITNESS": str(written)},
             capture_output=True,
             text=True,
             check=False,
         )
-        if not witnessed.exists() or ran.returncode:
+        if not written.exists() or ran.returncode:
             row.add(f"pytest ended with {ran.returncode}: {ran.stdout[-2_000:]} {ran.stderr[-2_000:]}")
             return row
-        said: dict[str, list[str]] = json.loads(witnessed.read_text("utf-8"))
+        said = witnessed(written)
     for key, proof in named.items():
         heard = any(key in keys for node, keys in said.items() if node == proof or node.startswith(f"{proof}["))
         row.add(None if heard else f"{proof} does not bring about {key}")

@@ -195,6 +195,8 @@ def _by_metadata_file(row: Row, hostile: HostileDocuments, number: int) -> None:
             reached = f"by the filter {condition}: {answer}"
     for _ in range(number):
         row.add(reached)
+    # Some of the claims are refused, and with them the documents that they are beside.
+    hostile.remove([f"claim {position}.md.metadata.json" for position in range(number)])
 
 
 def _events(hostile: HostileDocuments) -> st.SearchStrategy[dict[str, Any]]:

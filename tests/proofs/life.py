@@ -540,7 +540,7 @@ class FleetLife(RuleBasedStateMachine):
         """Lets everything end that has begun."""
         executions = list(self.fleet.step_functions.executions.values())
         self.fleet.timeline.run_until(lambda: all(one.ended for one in executions), within=_LONGEST)
-        self.fleet.settle(*TENANTS, within=2 * AN_HOUR)
+        self.fleet.settle(*TENANTS, within=_LONGEST)
 
     def _nothing_runs(self) -> bool:
         return all(one.ended for one in self.fleet.step_functions.executions.values()) and self.fleet.ticks.empty

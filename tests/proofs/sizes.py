@@ -392,6 +392,7 @@ def reconciliations(draw: st.DrawFn) -> Reconciliation:
         (TenantId("a" * 32),) * others,
         troubles=(trouble,) * others,
         unlisted=(draw(texts(4_000)),) * draw(numbers(100)),
+        recorded=(finding,) * draw(numbers(3_000)),
     )
 
 
@@ -403,6 +404,7 @@ def report_problem(report: Reconciliation) -> str | None:
         return f"the answer has {answer_bytes(body):,} bytes"
     parts: tuple[tuple[Sequence[object], int, Sequence[object]], ...] = (
         (body.findings, body.findings_left_out, report.findings),
+        (body.recorded, body.recorded_left_out, report.recorded),
         (body.repairs, body.repairs_left_out, report.repairs),
         (body.troubles, body.troubles_left_out, report.troubles),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.growth import bucket_deletion
+from benchmarks.large_fleet import large_fleet
+from benchmarks.looks import dead_letters, history, incidents, looks
 from tests.proofs.crowds import MANY, behind_a_long_queue, beside_others, crowd
 
 
@@ -21,6 +23,16 @@ def test_a_bucket_is_emptied_in_the_time_that_there_is_and_its_rounds_fit_into_a
     measured = list(bucket_deletion(1_000_000))
     assert [each.name for each in measured if not each.passed] == []
     assert {each.unit: each.value for each in measured}["events"] == 14
+
+
+def test_looks_at_a_fleet_are_within_their_targets() -> None:
+    with large_fleet(40) as fleet:
+        assert [each.name for each in looks(fleet, 40) if not each.passed] == []
+
+
+def test_what_waits_and_what_was_is_within_its_targets() -> None:
+    measured = [*dead_letters(1_000), *incidents(150), *history(200)]
+    assert [each.name for each in measured if not each.passed] == []
 
 
 def test_one_tenant_costs_the_same_in_a_larger_fleet() -> None:

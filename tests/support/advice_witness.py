@@ -1,7 +1,7 @@
 """A plugin of pytest that witnesses which advice each test brings about: `-p tests.support.advice_witness`.
 
-It traces the functions that say something, and writes the keys of what was said into the file that `ADVICE_WITNESS`
-names, test by test, as JSON.
+It traces the functions that say something. Whatever is said is at once a line of the file that `ADVICE_WITNESS` names,
+as JSON: the test, and the key. So it is also witnessed in a copy of a world, a process that ends without a word.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -21,7 +21,7 @@ import pytest
 from tests.support.advice import Advice, of_the_code
 from tests.support.template import REPOSITORY
 
-_SAID: dict[str, set[str]] = defaultdict(set)
+_SAID: set[tuple[str, str]] = set()
 _LINES: dict[str, dict[int, list[Advice]]] = defaultdict(lambda: defaultdict(list))
 for _each in of_the_code():
     for _line in range(_each.lines[0], _each.lines[1] + 1):
@@ -36,11 +36,10 @@ def _says(code: CodeType) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    said = _SAID[item.nodeid]
-
     def look(frame: FrameType, event: str, _: Any) -> Any:
         if event == "line":
-            said.update(each.key for each in _LINES[frame.f_code.co_filename].get(frame.f_lineno, ()))
+            for each in _LINES[frame.f_code.co_filename].get(frame.f_lineno, ()):
+                _write_down(item.nodeid, each.key)
         return look
 
     def enter(frame: FrameType, _event: str, _: Any) -> Any:
@@ -59,6 +58,17 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         threading.settrace(before)
 
 
-def pytest_sessionfinish() -> None:
-    found = {nodeid: sorted(said) for nodeid, said in sorted(_SAID.items()) if said}
-    Path(os.environ["ADVICE_WITNESS"]).write_text(json.dumps(found, ensure_ascii=False, indent=1), "utf-8")
+def _write_down(test: str, key: str) -> None:
+    if (test, key) not in _SAID:
+        _SAID.add((test, key))
+        with Path(os.environ["ADVICE_WITNESS"]).open("a", encoding="utf-8") as file:
+            file.write(json.dumps([test, key]) + "\n")
+
+
+def witnessed(file: Path) -> Mapping[str, Set[str]]:
+    """What each test of a run brought about, by its node id. Args: file: that `ADVICE_WITNESS` named."""
+    said: dict[str, set[str]] = defaultdict(set)
+    for line in file.read_text("utf-8").splitlines():
+        test, key = json.loads(line)
+        said[test].add(key)
+    return said

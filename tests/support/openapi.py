@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 
 from kbfleet.openapi.document import document
 
@@ -16,9 +18,18 @@ def described() -> dict[str, Any]:
     return document()
 
 
+def _matches(_: object, pattern: str, instance: object, __: object) -> Iterator[ValidationError]:
+    """In the regular expressions of JSON Schema, `$` is the end; in Python's, also what is before a last line feed."""
+    if isinstance(instance, str) and not re.search(re.sub(r"(?<!\\)\$", r"\\Z", pattern), instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+_Validator = validators.extend(Draft202012Validator, {"pattern": _matches})
+
+
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
     """Of a schema that may point at the document's components."""
-    return Draft202012Validator({**schema, "components": described()["components"]}, format_checker=FormatChecker())
+    return _Validator({**schema, "components": described()["components"]}, format_checker=FormatChecker())
 
 
 def component(name: str) -> Draft202012Validator:

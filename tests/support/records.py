@@ -16,6 +16,7 @@ from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
+from kbfleet.domain.reconciliation import TenantRound
 from kbfleet.domain.search_allowance import SearchAllowance
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
@@ -264,13 +265,13 @@ class InMemoryTenantRounds:
     """`kbfleet.ports.TenantRounds`."""
 
     def __init__(self) -> None:
-        self._position: TenantId | None = None
+        self._stored = TenantRound()
 
-    def position(self) -> TenantId | None:
-        return self._position
+    def find(self) -> TenantRound:
+        return self._stored
 
-    def move(self, to: TenantId | None) -> None:
-        self._position = to
+    def save(self, tenant_round: TenantRound) -> None:
+        self._stored = tenant_round
 
 
 class InMemoryDocumentRounds:

@@ -71,6 +71,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_an_update_finds("outdated")
     lives.of_one_that_no_capacity_is_left_for("late")
     lives.of_alerts()
+    lives.of_one_whose_offboarding_fails("quitter")
     lives.of_those_whom_the_schedule_reaches()
 
 
@@ -394,6 +395,32 @@ class Lives:
             assert self.fleet.invoke("SendAlertFunction", batch)["batchItemFailures"]
             for _ in range(2):
                 assert not self.fleet.invoke("SendAlertFunction", batch)["batchItemFailures"]
+
+    def of_one_whose_offboarding_fails(self, tenant_id: str) -> None:
+        """People hear of it, and that it is over: nothing may be said of the tenant after that."""
+        self.provisioned(tenant_id)
+        with serving(Reply(200), Reply(200)) as slack:
+            arn = self.fleet.deployment.value({"Fn::GetAtt": "SlackWebhookSecret.Id"})
+            self.client("secretsmanager").put_secret_value(SecretId=arn, SecretString=slack.url)
+            self._alerted("offboarding_failed", tenant_id)
+            execution = self.fleet.finish(self.offboard(tenant_id), within=100_000)
+            assert execution.status == "SUCCEEDED"
+            ended = {
+                "executionArn": execution.arn,
+                "stateMachineArn": execution.arn.rpartition(":")[0].replace(":execution:", ":stateMachine:"),
+                "stopDate": int(self.fleet.timeline.now() * 1_000),
+            }
+            self._alerted("execution_succeeded", tenant_id, **ended)
+            assert len(slack.bodies) == 2
+
+    def _alerted(self, name: str, tenant_id: str, **detail: Any) -> None:
+        """The bus brings the notifier that sample, with these changes of its detail."""
+        batch = sample(f"send_alert_{name}", tenant_id)
+        (record,) = batch["Records"]
+        body = json.loads(record["body"])
+        body["detail"] |= detail
+        answer = self.fleet.invoke("SendAlertFunction", {"Records": [record | {"body": json.dumps(body)}]})
+        assert not answer["batchItemFailures"]
 
     # --- what operators and tenants do ---
 

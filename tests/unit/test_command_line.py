@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -48,7 +49,7 @@ from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Stat
 from kbfleet.domain.left_out import LeftOutNotKnown, NotKnown
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.printable import printable
-from kbfleet.domain.reconciliation import Reconciliation
+from kbfleet.domain.reconciliation import Reconciliation, WholeRound
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
@@ -585,10 +586,55 @@ def test_a_reconciliation_says_what_is_not_a_tenants_own_and_whom_it_has_not_loo
     scripted(reconcile=[ReconciliationDetail.from_domain(report)])
     answer = run("reconcile", "--tenant", "acme")
     assert answer.exit_code == 1
-    assert "2 tenants looked into for what is not their own; 1 not yet: run it again." in answer.stdout
+    said = "2 tenants looked into for what is not their own; 1 other not yet, since no daily round has come to its end."
+    assert said in " ".join(answer.stdout.split())
     assert "FOREIGN data source DS00000009: Answers may be wrong or old meanwhile." in answer.stdout
     assert "→ `kbfleet tenant add acme` deletes it" in answer.stdout
     assert "beta: AWS does not say what data source [DS] reads." in answer.stdout
+
+
+def test_a_reconciliation_says_what_the_last_round_found_within_others_and_when(scripted: Scripted, run: Run) -> None:
+    changed = Finding(Disagreement.CHANGED, ResourceKind.SERVICE_ROLE, "kbfleet-beta", TenantId("beta"))
+    last = WholeRound(NOW - timedelta(hours=3), NOW - timedelta(hours=1), missed=2)
+    report = Reconciliation(NOW, 9, 9, (), looked_into=1, not_looked_into=8, recorded=(changed,), last_round=last)
+    scripted(reconcile=[ReconciliationDetail.from_domain(report)])
+    answer = run("reconcile")
+    said = " ".join(answer.stdout.split())
+    assert answer.exit_code == 1
+    assert f"by the daily round from {last.began_at:%Y-%m-%d %H:%M} UTC to {last.ended_at:%Y-%m-%d %H:%M} UTC" in said
+    assert "2 tenants it could not look into" in said
+    assert "Found within tenants when they were last looked into:" in said
+    assert "CHANGED service role kbfleet-beta" in said
+
+
+def test_nothing_wrong_that_not_everybody_was_looked_into_for_is_not_called_well(scripted: Scripted, run: Run) -> None:
+    report = Reconciliation(NOW, 9, 9, (), looked_into=1, not_looked_into=8)
+    scripted(reconcile=[ReconciliationDetail.from_domain(report)])
+    assert "not everything could be looked at" in run("reconcile").stdout
+
+
+def test_repairs_in_parts_say_how_many_are_left_and_how_to_go_on(scripted: Scripted, run: Run) -> None:
+    lost = Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, "acme", TenantId("acme"))
+    report = Reconciliation(NOW, 9, 9, (lost,), (TenantId("acme"),))
+    done = ReconciliationDetail.from_domain(report)
+    scripted(reconcile=[done, ReconciliationDetail.from_domain(replace(report, repairs_left=7))])
+    assert run("reconcile", "--repair").exit_code == 0
+    answer = run("reconcile", "--repair")
+    assert answer.exit_code == 1
+    assert (
+        "7 tenants wait to be repaired: when those are done, run `kbfleet reconcile --repair` again." in answer.stdout
+    )
+
+
+def test_what_a_reconciliation_leaves_out_is_counted(scripted: Scripted, run: Run) -> None:
+    lost = Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, "acme", TenantId("acme"))
+    report = Reconciliation(NOW, 9, 9, (lost,) * 5, (TenantId("acme"),) * 3)
+    scripted(reconcile=[ReconciliationDetail.from_domain(report, at_most=1)])
+    answer = run("reconcile", "--repair")
+    assert answer.exit_code == 1
+    assert answer.stdout.startswith("9 tenants and 9 resources: 5 disagreements.")
+    assert "… and 4 disagreements more." in answer.stdout
+    assert "… and 2 tenants more." in answer.stdout
 
 
 def test_a_tenant_says_until_when_changes_may_go_unnoticed(scripted: Scripted, run: Run) -> None:

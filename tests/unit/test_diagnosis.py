@@ -304,7 +304,7 @@ class TestWhatIsHalfLost:
         assert found(fleet) == [expected]
         (finding,) = examined(fleet).findings
         assert finding.hurts == (expected[2] is not Harm.MACHINERY_ONLY)
-        assert finding.fails_ingestion == (expected[:2] == (Disagreement.BROKEN, ROLE))
+        assert finding.explains_a_failed_ingestion == (finding.hurts and finding.kind is ROLE)
         assert finding.whole_command == "kbfleet tenant add acme"
         assert f"`{finding.whole_command}`" in finding.advice
 

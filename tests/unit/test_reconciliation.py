@@ -14,17 +14,21 @@ from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.domain.alert import Deployment
 from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.diagnosis import FleetDiagnosis
-from kbfleet.domain.errors import AccessRefused, ResourceMissing, Throttled
+from kbfleet.domain.errors import AccessRefused, InvalidInput, ResourceMissing, Throttled
 from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.names import Life, TenantId
-from kbfleet.domain.reconciliation import Reconciliation
+from kbfleet.domain.reconciliation import Reconciliation, TenantRound, WholeRound
 from kbfleet.domain.signals import of_fleet_diagnosis
 from kbfleet.domain.tenant import OVERDUE_AFTER, Lease
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
+from kbfleet.domain.workflow import Workflow, WorkflowFailure
+from kbfleet.usecases import reconciliation
+from kbfleet.usecases.examination import TenantExamination
 from kbfleet.usecases.incidents import IncidentDesk
 from kbfleet.usecases.reconciliation import reconcile
+from kbfleet.usecases.service_roles import service_role_of
 from tests.support.fakes import RecordingAlertChannel
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, first_knowledge, tenant
@@ -40,7 +44,15 @@ RECORDED = {
 }
 
 
-def look(fleet: Fleet, *, repair: bool = False, quietly: bool = False) -> Reconciliation:
+def look(
+    fleet: Fleet,
+    *,
+    repair: bool = False,
+    quietly: bool = False,
+    within: timedelta = timedelta(minutes=1),
+    repair_within: timedelta = timedelta(minutes=2),
+    by_schedule: bool = True,
+) -> Reconciliation:
     return reconcile(
         registry=fleet.registry,
         ledger=fleet.ledger,
@@ -55,8 +67,9 @@ def look(fleet: Fleet, *, repair: bool = False, quietly: bool = False) -> Reconc
         isolation=fleet.isolation_look,
         examination=fleet.examination,
         clock=fleet.clock,
-        until=fleet.clock.now() + timedelta(minutes=1),
-        repair=repair,
+        until=fleet.clock.now() + within,
+        repair_until=fleet.clock.now() + repair_within if repair else None,
+        by_schedule=by_schedule,
         quietly=quietly,
     )
 
@@ -326,6 +339,246 @@ class TestWhatTenantsShare:
         assert look(fleet, repair=True).repairs == (ACME, SAKURA)
 
 
+class TestRepairsInParts:
+    @pytest.fixture(autouse=True)
+    def two_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reconciliation, "REPAIRS_AT_ONCE", 2)
+
+    @pytest.fixture
+    def broken(self) -> Fleet:
+        """Five tenants that have lost their service roles."""
+        fleet = Fleet()
+        for number in range(5):
+            tenant_id = TenantId(f"tenant-{number}")
+            fleet.store.ensure(first_knowledge(tenant_id))
+            fleet.buckets.ensure(NAMES.bucket(Life(tenant_id)), NAMES.tags(Life(tenant_id)))
+            fleet.add(tenant_id)
+            key, plan = NAMES.usage_key(Life(tenant_id)), NAMES.usage_plan(Tier.STANDARD)
+            fleet.usage_keys.ensure(key, NAMES.tags(Life(tenant_id)), plan_id=plan, other_plan_ids=[])
+            fleet.service_roles.delete(NAMES.service_role(Life(tenant_id)))
+        return fleet
+
+    def begin(self, fleet: Fleet, tenant_id: TenantId) -> None:
+        """The execution that was started for the tenant last takes its lease."""
+        *_, name = (name for name, asked in fleet.executions.requests.items() if asked["tenant_id"] == tenant_id)
+        record = fleet.registry.get(tenant_id)
+        holder = fleet.executions.describe(name).arn
+        leased = record.reserved_by(holder, fleet.clock.now(), timedelta(days=2))
+        fleet.registry.replace(leased, fence=record.fence)
+
+    def end(self, fleet: Fleet, tenant_id: TenantId, *, in_vain: bool = False) -> None:
+        record = fleet.registry.get(tenant_id)
+        assert record.lease is not None
+        fleet.executions.progress(record.lease.holder.rsplit(":", 1)[-1], status="FAILED" if in_vain else "SUCCEEDED")
+        now = fleet.clock.now()
+        failure = WorkflowFailure(Workflow.PROVISION_TENANT, "Ensure Bucket", "Error", "It does not work.", "x", now)
+        after = record.failed(failure) if in_vain else record.converged(None, now)
+        fleet.registry.replace(after, fence=record.fence)
+        if not in_vain:
+            base = str(record.knowledge_base_id)
+            fleet.service_roles.ensure(service_role_of(record, base, stores=fleet.stores, names=NAMES))
+
+    def test_the_same_command_again_goes_on_until_nobody_is_left(self, broken: Fleet) -> None:
+        left: list[int] = []
+        started: list[TenantId] = []
+        for _ in range(4):
+            report = look(broken, repair=True)
+            left.append(report.repairs_left)
+            started += report.repairs
+            for tenant_id in report.repairs:
+                self.begin(broken, tenant_id)
+                broken.clock.advance(1)
+                self.end(broken, tenant_id)
+            broken.clock.advance(60)
+        assert left == [3, 1, 0, 0]
+        assert sorted(started) == [f"tenant-{number}" for number in range(5)]
+        assert look(broken).findings == ()
+
+    @pytest.mark.parametrize("begun", [False, True])
+    def test_run_again_at_once_it_starts_nothing_twice(self, broken: Fleet, begun: bool) -> None:
+        first = look(broken, repair=True)
+        for tenant_id in first.repairs if begun else ():
+            self.begin(broken, tenant_id)
+        broken.clock.advance(1)
+        second = look(broken, repair=True)
+        assert (set(second.repairs), second.repairs_left) == (set(first.repairs), 3)
+        assert len(broken.executions.requests) == 2
+
+    def test_whoever_is_repaired_in_vain_keeps_nobody_from_it(self, broken: Fleet) -> None:
+        tried: list[TenantId] = []
+        for _ in range(3):
+            report = look(broken, repair=True)
+            tried += report.repairs
+            for tenant_id in report.repairs:
+                self.begin(broken, tenant_id)
+                broken.clock.advance(1)
+                self.end(broken, tenant_id, in_vain=True)
+        assert {f"tenant-{number}" for number in range(5)} <= set(tried)
+
+    def test_an_execution_that_was_stopped_before_it_began_is_followed_by_another(self, broken: Fleet) -> None:
+        stopped = look(broken, repair=True).repairs
+        for name in list(broken.executions.requests):
+            broken.executions.progress(name, status="ABORTED")
+        assert look(broken, repair=True).repairs == stopped
+        assert len(broken.executions.requests) == 4
+
+    def test_a_lease_of_an_execution_that_was_stopped_is_nobodys_place(self, broken: Fleet) -> None:
+        for tenant_id in (stopped := look(broken, repair=True).repairs):
+            self.begin(broken, tenant_id)
+        for name in list(broken.executions.requests):
+            broken.executions.progress(name, status="ABORTED")
+        assert set(look(broken, repair=True).repairs) == set(stopped)
+        assert len(broken.executions.requests) == 4
+
+    @pytest.mark.parametrize("seen_at_work", [True, False], ids=["behind the record", "behind the lists"])
+    def test_who_was_repaired_while_others_were_looked_at_is_left_to_the_next_look(
+        self, broken: Fleet, monkeypatch: pytest.MonkeyPatch, seen_at_work: bool
+    ) -> None:
+        """What was listed says that it lacks something, and it does not any more."""
+        (tenant_id, *_) = look(broken, repair=True).repairs
+        monkeypatch.setattr(reconciliation, "REPAIRS_AT_ONCE", 5)
+
+        def ends() -> None:
+            self.begin(broken, tenant_id)
+            broken.clock.advance(1)
+            self.end(broken, tenant_id)
+
+        port, name = (broken.ledger, "held") if seen_at_work else (broken.registry, "all")
+        listed = getattr(port, name)
+
+        def meanwhile() -> Any:
+            monkeypatch.setattr(port, name, listed)
+            ends()
+            return listed()
+
+        monkeypatch.setattr(port, name, meanwhile)
+        monkeypatch.setattr(TenantExamination, "examine", Mock(side_effect=AccessRefused("Nobody can look.")))
+        report = look(broken, repair=True)
+        assert tenant_id not in report.repairs
+        assert (len(report.repairs), report.repairs_left) == (4, 1)
+
+    @pytest.mark.parametrize("kept", ["losses", "within"])
+    def test_what_was_recorded_before_a_repair_is_not_repaired_once_more(self, broken: Fleet, kept: str) -> None:
+        """At scale, nobody looks at it again before the next round: each run would repair the same tenants."""
+        tenant_id = TenantId("tenant-0")
+        for number in range(5):
+            record = broken.registry.get(TenantId(f"tenant-{number}"))
+            base = str(record.knowledge_base_id)
+            broken.service_roles.ensure(service_role_of(record, base, stores=broken.stores, names=NAMES))
+        changed = Finding(Disagreement.CHANGED, ResourceKind.BUCKET, "its events", tenant_id)
+        assert changed.repaired_by_adding
+        record = broken.registry.get(tenant_id)
+        found = replace(record, **{kept: (changed,), "found_at": broken.clock.now()})  # type: ignore[arg-type]
+        broken.registry.replace(found, fence=record.fence)
+        first = look(broken, repair=True, within=timedelta(0), by_schedule=False)
+        assert (first.recorded, first.repairs) == ((changed,), (tenant_id,))
+        self.begin(broken, tenant_id)
+        broken.clock.advance(60)
+        self.end(broken, tenant_id)
+        broken.clock.advance(60)
+        again = look(broken, repair=True, within=timedelta(0), by_schedule=False)
+        assert (again.recorded, again.repairs, again.repairs_left) == ((changed,), (), 0)
+
+    def test_what_a_look_sees_again_behind_a_repair_is_repaired_once_more(self, broken: Fleet) -> None:
+        look(broken)  # which writes down what is lost
+        tenant_id = TenantId("tenant-0")
+        broken.clock.advance(60)
+        record = broken.registry.get(tenant_id)
+        broken.registry.replace(replace(record, updated_at=broken.clock.now()), fence=record.fence)
+        assert broken.registry.get(tenant_id).worked_at_since
+        broken.clock.advance(60)
+        look(broken)
+        assert not broken.registry.get(tenant_id).worked_at_since
+
+    def test_what_aws_refuses_is_told_and_left(self, broken: Fleet) -> None:
+        broken.executions.refuse_next(Throttled("StartExecution: too fast"))
+        report = look(broken, repair=True)
+        assert (report.repairs, report.repairs_left) == ((), 5)
+        assert "StartExecution: too fast" in [str(error) for _, error in report.troubles]
+        assert len(look(broken, repair=True).repairs) == 2
+
+    def test_who_cannot_be_repaired_so_is_told_and_not_said_to_be_left(self, broken: Fleet) -> None:
+        broken.executions.refuse_next(InvalidInput("tier", "is none."))
+        report = look(broken, repair=True)
+        assert (len(report.repairs), report.repairs_left, len(report.troubles)) == (2, 2, 1)
+
+    def test_none_is_started_when_there_is_no_time_left(self, broken: Fleet) -> None:
+        report = look(broken, repair=True, repair_within=timedelta(0))
+        assert (report.repairs, report.repairs_left) == ((), 5)
+
+
+class TestWhatTheLastRoundFound:
+    """Of tenants that nobody looks into now, the record says what was found within them."""
+
+    CHANGED = Finding(Disagreement.CHANGED, ResourceKind.DATA_SOURCE, "DS00000001", ACME)
+
+    def test_is_told_of_those_that_there_was_no_time_for(self, fleet: Fleet) -> None:
+        change(fleet, within=(self.CHANGED,))
+        report = look(fleet, within=timedelta(0), by_schedule=False)
+        assert (report.findings, report.recorded, report.not_looked_into) == ((), (self.CHANGED,), 2)
+        assert report.count(Disagreement.CHANGED) == 1
+
+    def test_is_no_more_told_of_whom_somebody_has_looked_into(self, fleet: Fleet) -> None:
+        change(fleet, within=(self.CHANGED,))
+        assert look(fleet).recorded == ()
+        assert fleet.registry.get(ACME).within == ()
+
+    def test_is_kept_with_the_tenant(self, fleet: Fleet) -> None:
+        name = NAMES.bucket(Life(ACME))
+        fleet.buckets.settings[name] = replace(fleet.buckets.settings[name], tags={})
+        (found,) = look(fleet).findings
+        assert (found.disagreement, found.hurts) == (Disagreement.CHANGED, False)
+        assert fleet.registry.get(ACME).within == (found,)
+
+    def test_a_loss_that_is_known_is_told_where_nobody_could_examine_it(self, fleet: Fleet) -> None:
+        loss = Finding(Disagreement.MISSING, ResourceKind.USAGE_KEY, "kbfleet-acme", ACME)
+        change(fleet, losses=(loss,))
+        report = look(fleet, within=timedelta(0), by_schedule=False)
+        assert report.recorded == (loss,)
+
+    def test_a_resource_that_a_list_lacks_is_told_once(self, fleet: Fleet) -> None:
+        fleet.store.drop(first_knowledge(ACME))
+        look(fleet)
+        assert fleet.registry.get(ACME).losses
+        report = look(fleet, within=timedelta(0), by_schedule=False)
+        kinds = [finding.kind for finding in (*report.findings, *report.recorded)]
+        assert kinds == [ResourceKind.VECTOR_INDEX]
+
+    def test_the_time_of_the_round_is_told_when_it_has_come_to_its_end(self, fleet: Fleet) -> None:
+        began = fleet.clock.now()
+        assert look(fleet, within=timedelta(0)).last_round is None
+        fleet.clock.advance(3_600)
+        assert look(fleet, within=timedelta(0)).last_round == WholeRound(began, fleet.clock.now())
+        fleet.clock.advance(3_600)
+        assert look(fleet, within=timedelta(0)).last_round == WholeRound(began, fleet.clock.now() - timedelta(hours=1))
+
+    def test_who_asks_by_hand_begins_no_round_that_schedules_would_go_on_with(self, fleet: Fleet) -> None:
+        """Of a large fleet, that would be all tenants, each time that somebody asks."""
+        look(fleet, within=timedelta(0), by_schedule=False)
+        assert not fleet.isolation_look.under_way
+        look(fleet, within=timedelta(0))  # begins one
+        assert fleet.isolation_look.under_way
+        report = look(fleet, by_schedule=False)
+        assert (report.looked_into, fleet.isolation_look.under_way) == (2, False)
+
+    def test_a_round_ends_behind_the_last_tenant_and_the_next_is_begun_by_the_day(self, fleet: Fleet) -> None:
+        """It went round and round: hourly rounds looked into every tenant several times a day."""
+        looked = [look(fleet, within=timedelta(0)).looked_into for _ in range(2)]
+        assert (looked, fleet.isolation_look.under_way) == ([1, 1], False)
+        look(fleet, within=timedelta(0))
+        assert (look(fleet).looked_into, fleet.isolation_look.under_way) == (1, False)
+
+    def test_a_round_whose_last_tenants_are_gone_begins_anew(self, fleet: Fleet) -> None:
+        fleet.isolation_rounds.save(TenantRound(TenantId("zz-top"), fleet.clock.now()))
+        assert look(fleet).looked_into == 2
+
+    def test_whom_it_could_not_look_into_is_counted(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fleet.knowledge_bases, "data_sources", Mock(side_effect=AccessRefused("no")))
+        last = look(fleet).last_round
+        assert last is not None
+        assert last.missed == 2
+
+
 class TestHeldSyncs:
     def test_are_found_with_their_command(self, fleet: Fleet) -> None:
         held = Hold(HoldReason.EMPTY, 7, 7, fleet.clock.now(), fleet.clock.now())
@@ -374,12 +627,22 @@ def test_a_quiet_look_finds_the_same_and_changes_nothing(fleet: Fleet) -> None:
     fleet.store.drop(first_knowledge(ACME))
     change(fleet, announced=False)
     fleet.clock.advance(3_600)
-    before = deepcopy((list(fleet.registry.all()), fleet.isolation_rounds.position(), fleet.ledger.writes))
+    before = deepcopy((list(fleet.registry.all()), fleet.isolation_rounds.find(), fleet.ledger.writes))
     announced = deepcopy(vars(fleet.announcements))
     quiet = look(fleet, quietly=True)
-    assert (list(fleet.registry.all()), fleet.isolation_rounds.position(), fleet.ledger.writes) == before
+    assert (list(fleet.registry.all()), fleet.isolation_rounds.find(), fleet.ledger.writes) == before
     assert vars(fleet.announcements) == announced
     assert not fleet.executions.requests
     assert set(quiet.findings) == set(look(fleet).findings)
-    # What is known is told without another search.
     assert set(look(fleet, quietly=True).findings) == set(quiet.findings)
+
+
+def test_a_loss_that_was_repaired_is_not_told_by_a_quiet_look_although_the_record_has_it(fleet: Fleet) -> None:
+    fleet.service_roles.delete(NAMES.service_role(Life(ACME)))
+    assert look(fleet).findings
+    record = fleet.registry.get(ACME)
+    fleet.service_roles.ensure(service_role_of(record, str(record.knowledge_base_id), stores=fleet.stores, names=NAMES))
+    assert fleet.registry.get(ACME).losses
+    quiet = look(fleet, quietly=True)
+    assert (quiet.findings, quiet.recorded) == ((), ())
+    assert fleet.registry.get(ACME).losses

@@ -406,6 +406,29 @@ def is_told_and_brought_back(case: Case, name: str, lives: Lives, tenant_id: str
     assert (over["losses"], over["seen"]) == ([], True)
 
 
+def test_a_sync_that_fails_for_a_changed_role_is_one_message_and_goes_on_by_its_command(tried: Try) -> None:
+    tried(a_sync_fails_for_a_changed_role)
+
+
+def a_sync_fails_for_a_changed_role(lives: Lives, tenant_id: str) -> None:
+    role = lives.fleet.names.service_role(lives.fleet.life(tenant_id))
+    denied = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": ["s3:*"], "Resource": "*"}]}
+    lives.client("iam").put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=json.dumps(denied))
+    upload(lives, tenant_id, {"new.md": "A kayak is rented by the hour."})
+    lives.sync(tenant_id)
+    changes = [event["Detail"] for event in lives.fleet.events if event["DetailType"] == "Ingestion Job State Change"]
+    failed = [each for each in changes if each["tenant_id"] == tenant_id][-1]
+    assert (failed["outcome"], failed["final"]) == ("FAILED", True)
+    lives.collect(tenant_id)
+    (message,) = said_in_slack(lives, published(lives, tenant_id))
+    assert f"{tenant_id}: the service role is set otherwise than it should be" in message
+    assert "s3:ListBucket" in message
+    assert f"kbfleet tenant add {tenant_id} --stack" in message
+
+    assert added_once(lives, tenant_id).status == "SUCCEEDED"
+    is_whole(lives, tenant_id)
+
+
 def do_what_it_says(execution: Execution, lives: Lives, tenant_id: str) -> None:
     """`tenant add` has failed for want of something that only a person can do, and named it."""
     assert execution.status == "FAILED"

@@ -73,7 +73,7 @@ class OpenSearchServerless:
         account.collections[identifier] = made
 
         account.agenda.at(account.now() + CREATION, partial(self._activate, made))
-        return {"createCollectionDetail": _detail(made)}
+        return {"createCollectionDetail": _detail(made, self._account)}
 
     def batch_get_collection(self, given: Members) -> Members:
         """Collections by id or by name; those that are missing are reported beside."""
@@ -92,7 +92,7 @@ class OpenSearchServerless:
                 continue
             endpoint = self._account.endpoint("aoss", collection.identifier)
             reachable = {"collectionEndpoint": endpoint, "dashboardEndpoint": f"{endpoint}/_dashboards"}
-            found.append({**_detail(collection), **(reachable if collection.status == "ACTIVE" else {})})
+            found.append({**_detail(collection, self._account), **(reachable if collection.status == "ACTIVE" else {})})
         return {"collectionDetails": found, "collectionErrorDetails": missing}
 
     def list_collections(self, given: Members) -> Members:
@@ -106,7 +106,9 @@ class OpenSearchServerless:
         ]
         scope = f"ListCollections {wanted}"
         shown, token = page(collections, scope, given.get("maxResults"), given.get("nextToken"), 100)
-        summaries = [{k: v for k, v in _detail(collection).items() if k in _LISTED} for collection in shown]
+        summaries = [
+            {k: v for k, v in _detail(collection, self._account).items() if k in _LISTED} for collection in shown
+        ]
         return {"collectionSummaries": summaries, "nextToken": token}
 
     def delete_collection(self, given: Members) -> Members:
@@ -188,7 +190,7 @@ class OpenSearchServerless:
         is not documented."""
         index = self._index(given)
         settings = index.definition.get("settings", {})
-        described = {**settings.get("index", {}), "creation_date": str(int(index.created_at * 1000))}
+        described = {**settings.get("index", {}), "creation_date": str(_milliseconds(index.created_at, self._account))}
         return {"indexSchema": {**index.definition, "settings": {**settings, "index": described}}}
 
     def update_index(self, given: Members) -> Members:
@@ -222,11 +224,11 @@ class OpenSearchServerless:
 
     def get_security_policy(self, given: Members) -> Members:
         """ResourceNotFoundException when there is none."""
-        return {"securityPolicyDetail": _policy(self._policy(given))}
+        return {"securityPolicyDetail": _policy(self._policy(given), self._account)}
 
     def get_access_policy(self, given: Members) -> Members:
         """ResourceNotFoundException when there is none."""
-        return {"accessPolicyDetail": _policy(self._policy(given))}
+        return {"accessPolicyDetail": _policy(self._policy(given), self._account)}
 
     def update_security_policy(self, given: Members) -> Members:
         """Replaces the policy; the version must be the present one."""
@@ -264,7 +266,7 @@ class OpenSearchServerless:
         document = _document(given["policy"], given["type"])
         made = Policy(given["type"], given["name"], _version(now), given.get("description"), document, now, now)
         self._account.policies[key] = made
-        return _policy(made)
+        return _policy(made, self._account)
 
     def _update_policy(self, given: Members) -> Members:
         policy = self._policy(given)
@@ -275,7 +277,7 @@ class OpenSearchServerless:
         policy.description = given.get("description", policy.description)
         policy.updated_at = self._account.now()
         policy.version = _version(policy.updated_at)
-        return _policy(policy)
+        return _policy(policy, self._account)
 
     def _delete_policy(self, given: Members) -> None:
         policy = self._policy(given)
@@ -285,7 +287,7 @@ class OpenSearchServerless:
         policies = [policy for policy in self._account.policies.values() if policy.kind == given["type"]]
         scope = f"ListPolicies {given['type']}"
         shown, token = page(policies, scope, given.get("maxResults"), given.get("nextToken"), 100)
-        return [{k: v for k, v in _policy(policy).items() if k != "policy"} for policy in shown], token
+        return [{k: v for k, v in _policy(policy, self._account).items() if k != "policy"} for policy in shown], token
 
     def _policy(self, given: Members) -> Policy:
         found = self._account.policies.get((given["type"], given["name"]))
@@ -408,25 +410,30 @@ def _version(at: float) -> str:
     return base64.b64encode(f"{int(at * 1000)}_{secrets.randbelow(10)}".encode()).decode()
 
 
-def _policy(policy: Policy) -> Members:
+def _milliseconds(at: float, account: Account) -> int:
+    """Times that are numbers in this API, so that no timestamp is recognised in them."""
+    return int(account.clock.wall_time(at) * 1000)
+
+
+def _policy(policy: Policy, account: Account) -> Members:
     return {
         "type": policy.kind,
         "name": policy.name,
         "policyVersion": policy.version,
         "description": policy.description,
         "policy": policy.document,
-        "createdDate": int(policy.created_at * 1000),
-        "lastModifiedDate": int(policy.updated_at * 1000),
+        "createdDate": _milliseconds(policy.created_at, account),
+        "lastModifiedDate": _milliseconds(policy.updated_at, account),
     }
 
 
-def _detail(collection: Collection) -> Members:
+def _detail(collection: Collection, account: Account) -> Members:
     return {
         "id": collection.identifier,
         "name": collection.name,
         "arn": collection.arn,
         "status": collection.status,
-        "createdDate": int(collection.created_at * 1000),
-        "lastModifiedDate": int(collection.created_at * 1000),
+        "createdDate": _milliseconds(collection.created_at, account),
+        "lastModifiedDate": _milliseconds(collection.created_at, account),
         **collection.members,
     }

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
-    from kbfleet.domain.reconciliation import Reconciliation
+    from kbfleet.domain.reconciliation import Reconciliation, TenantRound
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.domain.service_role import ServiceRole
     from kbfleet.domain.survey import PresentVersion
@@ -603,13 +603,13 @@ class UsageRecords(Protocol):
 
 
 class TenantRounds(Protocol):
-    """How far a round through all tenants has come. It is done a few of them at a time, again and again."""
+    """How far a round through all tenants has come. There is one item of it."""
 
-    def position(self) -> TenantId | None:
-        """The last tenant that was visited; `None` at the beginning of a round."""
+    def find(self) -> TenantRound: ...
+
+    def save(self, tenant_round: TenantRound) -> None:
+        """In place of the last one."""
         ...
-
-    def move(self, to: TenantId | None) -> None: ...
 
 
 class ConvergenceRecord(Protocol):

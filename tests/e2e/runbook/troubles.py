@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
+
+from botocore.exceptions import ClientError
 
 from local import samples
 from tests.e2e.runbook.fleet import Fleet
@@ -47,17 +50,22 @@ class Trouble:
 # --- incidents ---
 
 
-class BucketUnreadable(Trouble):
+class ModelRefused(Trouble):
+    """The embedding model cannot be called: for all tenants alike, and nothing of the tenant's own is otherwise."""
+
     page = "ingestion-failed"
     title = f"{TENANT}: ingestion failed"
-    cause = "s3:ListBucket"
+    cause = "bedrock:InvokeModel"
 
     def make(self, fleet: Fleet) -> None:
-        fleet.take_away(fleet.tenant(TENANT)["bucket_name"], "s3:*")  # its service role has the same name
+        reason = (
+            "Encountered error: User is not authorized to perform: bedrock:InvokeModel. Call to Model did not succeed."
+        )
+        fleet.fault(effect="job_fails", failureReasons=[reason])
         fleet.upload(TENANT, "kayaks.md", b"A kayak is rented by the hour.")
 
     def take_away(self, fleet: Fleet) -> None:
-        fleet.give_back(fleet.tenant(TENANT)["bucket_name"])
+        fleet.no_faults()
 
 
 class DocumentDamaged(Trouble):
@@ -178,6 +186,21 @@ class SomethingLost(Trouble):
         raise NotImplementedError
 
 
+class RoleChanged(Trouble):
+    """Somebody denies the service role the bucket. The next ingestion fails for it, and that is no other message."""
+
+    page = "knowledge-lost"
+    title = f"{TENANT}: the service role is set otherwise than it should be"
+    cause = "s3:ListBucket"
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.take_away(fleet.tenant(TENANT)["bucket_name"], "s3:*")  # its service role has the same name
+        fleet.upload(TENANT, "canoes.md", b"A canoe is rented by the day.")
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        fleet.give_back(fleet.tenant(TENANT)["bucket_name"])
+
+
 class IndexLost(SomethingLost):
     title = f"{TENANT}: the vector index is gone"
     cause = "No question is answered meanwhile"
@@ -230,6 +253,10 @@ class BucketLost(SomethingLost):
             s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
         s3.delete_bucket(Bucket=bucket)
 
+    def tidy_up(self, fleet: Fleet) -> None:
+        """Its sync would be held later on, beside another trouble."""
+        fleet.succeeds(f"kbfleet tenant offboard {self.tenant} --retention-days 0 --confirm {self.tenant} --wait")
+
 
 # --- alarms ---
 
@@ -264,15 +291,30 @@ class SomebodysBucket(Trouble):
         s3 = fleet.client("s3")
         s3.create_bucket(Bucket=self.bucket)
         self._notify(fleet, {"EventBridgeConfiguration": {}})
-        s3.put_object(Bucket=self.bucket, Key="own.md", Body=b"mine")
+        told_from = time.monotonic() + fleet.configuration.delays.bucket_events / fleet.configuration.speed
+        until(lambda: time.monotonic() > told_from, "S3 tells of nothing before")
+        self._at_last(lambda: s3.put_object(Bucket=self.bucket, Key="own.md", Body=b"mine"))
 
     def take_away(self, fleet: Fleet) -> None:
         self._notify(fleet, {})
 
     def _notify(self, fleet: Fleet, configuration: Mapping[str, object]) -> None:
-        fleet.client("s3").put_bucket_notification_configuration(
-            Bucket=self.bucket, NotificationConfiguration=configuration
-        )
+        configured = {"Bucket": self.bucket, "NotificationConfiguration": configuration}
+        self._at_last(lambda: fleet.client("s3").put_bucket_notification_configuration(**configured))
+
+    def _at_last(self, call: Callable[[], object]) -> None:
+        """A new bucket does not show everywhere for some seconds, and is busy."""
+
+        def taken() -> bool:
+            try:
+                call()
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in {"NoSuchBucket", "OperationAborted"}:
+                    raise
+                return False
+            return True
+
+        until(taken, "the bucket does not show")
 
 
 class FunctionForbidden(Trouble):
@@ -418,13 +460,14 @@ class AlertsUndelivered(Trouble):
 TROUBLES: tuple[type[Trouble], ...] = (
     # First, while no change has waited: their alarms look back, with thresholds of seconds, on what came before them.
     JobsNotStarted,
-    BucketUnreadable,
+    ModelRefused,
     DocumentDamaged,
     BucketEmptied,
     ProvisioningRefused,
     QuotaExhausted,
     OffboardingRefused,
     ForeignDataSource,
+    RoleChanged,
     IndexLost,
     KnowledgeBaseLost,
     DataSourceLost,

@@ -363,7 +363,11 @@ class TroubleBody(BaseModel):
 
 class ReconciliationDetail(BaseModel):
     """`detail` of our event "Reconciliation Report", and body of the API. It has the first of the findings, repairs and
-    troubles, an event a hundred of each at most; what is left out is counted, and the logs have all."""
+    troubles, an event a hundred of each at most; what is left out is counted, and the logs have all.
+
+    `recorded` is what was found within tenants that were not looked into this time: by the round that ended at
+    `round_ended_at`, or later. `round_missed` is how many tenants that could not look at; without `round_ended_at`,
+    none has come to its end yet. `repairs_left` is how many tenants wait to be repaired."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -387,12 +391,29 @@ class ReconciliationDetail(BaseModel):
     findings_left_out: int = 0
     repairs_left_out: int = 0
     troubles_left_out: int = 0
+    recorded: tuple[FindingBody, ...] = ()
+    recorded_left_out: int = 0
+    round_began_at: datetime | None = None
+    round_ended_at: datetime | None = None
+    round_missed: int = 0
+    repairs_left: int = 0
 
     @classmethod
     def from_domain(cls, report: Reconciliation, at_most: int | None = None, most_bytes: int = PAGE_BYTES) -> Self:
         """Args: at_most: findings, repairs and troubles. most_bytes: of all of them together."""
-        bodies = [FindingBody.from_domain(finding) for finding in report.findings[:at_most]]
-        findings = fitting(bodies, lambda each: len(each.model_dump_json().encode()), most_bytes=most_bytes // 2)
+
+        def told(found: tuple[Finding, ...], most_bytes: int) -> tuple[FindingBody, ...]:
+            kept, room = list[FindingBody](), most_bytes
+            for body in map(FindingBody.from_domain, found[:at_most]):
+                room -= len(body.model_dump_json().encode())
+                if room < 0:
+                    break
+                kept.append(body)
+            return tuple(kept)
+
+        findings = told(report.findings, most_bytes * 3 // 8)
+        recorded = told(report.recorded, most_bytes // 8)
+        whole = report.last_round
         repairs = fitting(report.repairs, lambda each: size(each) + 3, most_bytes=most_bytes // 8, most=at_most)
         failed = [TroubleBody(tenant_id=tenant_id, reason=str(error)) for tenant_id, error in report.troubles[:at_most]]
         troubles = fitting(failed, lambda each: len(each.model_dump_json().encode()), most_bytes=most_bytes // 4)
@@ -410,20 +431,35 @@ class ReconciliationDetail(BaseModel):
             shared_losses=tuple(map(SharedLossBody.from_domain, report.shared_losses)),
             held=report.count(Disagreement.HELD),
             stuck=report.count(Disagreement.STUCK),
-            findings=tuple(findings),
+            findings=findings,
             repairs=tuple(repairs),
             troubles=tuple(troubles),
             unlisted=bounded_texts(report.unlisted, most_bytes // 16),
             findings_left_out=len(report.findings) - len(findings),
             repairs_left_out=len(report.repairs) - len(repairs),
             troubles_left_out=len(report.troubles) - len(troubles),
+            recorded=recorded,
+            recorded_left_out=len(report.recorded) - len(recorded),
+            round_began_at=whole.began_at if whole is not None else None,
+            round_ended_at=whole.ended_at if whole is not None else None,
+            round_missed=whole.missed if whole is not None else 0,
+            repairs_left=report.repairs_left,
         )
 
 
 class ReconciliationRequest(Contract):
     """Body of `POST /reconciliations`. `tenant_id` is of the tenant that is looked into first: a large fleet is not
     looked into whole each time. `look_only` changes nothing at all: no tenant is repaired or written down, nobody is
-    told, no round moves on; and only who seems to lack something is searched."""
+    told, no round moves on; and only who seems to lack something is searched. So nothing is repaired beside it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "properties": {"repair": {"const": True}, "look_only": {"const": True}},
+                "required": ["repair", "look_only"],
+            }
+        }
+    )
 
     repair: bool = Field(default=False, strict=True)
     look_only: bool = Field(default=False, strict=True)

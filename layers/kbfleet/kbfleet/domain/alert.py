@@ -440,6 +440,9 @@ def loss_alert(diagnosis: Diagnosis, deployment: Deployment) -> Alert:
             *((loss.cause.capitalize(), loss.name) for loss in losses),
             *((("Ingestion job", job.name),) if job is not None else ()),
         ),
+        # In AWS's words: what was found need not be all that it failed for.
+        reasons=tuple(Reason(reason.whole) for reason in job.failure_reasons) if job is not None else (),
+        reasons_left_out=job.reasons_left_out if job is not None else 0,
         advice=" ".join(filter(None, (*(loss.before for loss in losses), worst.outcome))),
         command=deployment.command(worst.command, diagnosis.tenant_id),
         links=(deployment.runbook_link("bucket-lost" if worst.loses_the_documents else "knowledge-lost"),),

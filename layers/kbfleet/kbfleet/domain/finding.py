@@ -133,10 +133,13 @@ class Finding:
         return f"the {self.kind} {_IS[self.disagreement]}"
 
     @property
-    def fails_ingestion(self) -> bool:
-        """Whether no ingestion can end well for it."""
+    def explains_a_failed_ingestion(self) -> bool:
+        """Whether it explains that an ingestion has failed: none can end well for it, or none may. Bedrock brings in
+        documents by the service role, so that what somebody has changed of that may be why, too."""
         if self.shared:
             return True
+        if self.kind is ResourceKind.SERVICE_ROLE:
+            return self.hurts and self.disagreement is not Disagreement.UNSEEN
         others = {Disagreement.CHANGED, Disagreement.UNSEEN}
         return self.hurts and self.kind is not ResourceKind.USAGE_KEY and self.disagreement not in others
 

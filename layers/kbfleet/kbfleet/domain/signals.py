@@ -159,7 +159,7 @@ def of_diagnosis(diagnosis: Diagnosis, deployment: Deployment) -> tuple[Signal, 
     """Somebody has looked at what a tenant's answers rest on. What is lost explains why an ingestion failed, and its
     repair is another one: then nothing else is said of that."""
     tenant, losses, job = str(diagnosis.tenant_id), diagnosis.losses, diagnosis.failed_job
-    explained = any(loss.fails_ingestion for loss in losses)
+    explained = any(loss.explains_a_failed_ingestion for loss in losses)
     told = of_ingestion(job, deployment, harm=diagnosis.harm) if job is not None and not explained else ()
     if diagnosis.unseen and not losses:
         return told

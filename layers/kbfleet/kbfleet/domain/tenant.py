@@ -98,7 +98,9 @@ class Tenant:
 
     `announced` is whether the bus knows of the present status; `foreign`, what the last look found among its resources
     that is not its own, and `losses`, what the last examination found wrong, for people;
-    `unseen`, what examinations could not look at, and since when. `life` and `knowledge` are the
+    `unseen`, what examinations could not look at, and since when. `within` is what the last look into its resources
+    found, foreign or otherwise than it should be, beside `losses`; `found_at`, when what the record says of either was
+    seen, at the latest look before it was worked at. `life` and `knowledge` are the
     numbers of its present life, and of the knowledge in it that answers; `resources_version` is what its resources were
     last converged to, if that is known. `events_since` is when S3 was last asked to tell of the bucket's changes, which
     it does some minutes later; `None` where that was before it was kept.
@@ -134,6 +136,8 @@ class Tenant:
     foreign: tuple[str, ...] = ()
     losses: tuple[Finding, ...] = ()
     unseen: tuple[UnseenSince, ...] = ()
+    within: tuple[Finding, ...] = ()
+    found_at: datetime | None = None
     failure: WorkflowFailure | None = None
     offboarding: Offboarding | None = None
     erasure: ErasureReceipt | None = None
@@ -171,6 +175,11 @@ class Tenant:
             self.life,
             delete_after,
         )
+
+    @property
+    def worked_at_since(self) -> bool:
+        """Whether somebody has worked at it since `losses` and `within` were seen: they may be over."""
+        return self.found_at is not None and self.updated_at > self.found_at
 
     def leased_at(self, now: datetime) -> bool:
         return self.lease is not None and self.lease.expires_at > now

@@ -152,9 +152,11 @@ class TenantExamination:
             if stored is None or (stored.leased_at(self.clock.now()) and not lease_is_dead):
                 return False
             unseen = diagnosis.unseen_since(stored.unseen)
-            if (stored.losses, stored.unseen) == (diagnosis.losses, unseen):
+            known = (stored.losses, stored.unseen) == (diagnosis.losses, unseen)
+            if known and not (stored.losses and stored.worked_at_since):
                 return True
-            noted = replace(stored, losses=diagnosis.losses, unseen=unseen)
+            seen_at = self.clock.now() if diagnosis.losses or stored.within else None
+            noted = replace(stored, losses=diagnosis.losses, unseen=unseen, found_at=seen_at)
             if any(loss.disagreement is Disagreement.EMPTIED and loss not in stored.losses for loss in noted.losses):
                 noted = replace(noted, emptied_seen_at=diagnosis.at)
             with suppress(ConcurrentUpdate):

@@ -83,7 +83,8 @@ class ExternalJobs:
         found: list[JobStateChange] = []
         adopted: list[JobStateChange] = []
         postponed: list[tuple[TenantId, KbfleetError]] = []
-        last = self.rounds.position()
+        began, position = self.clock.now(), self.rounds.find()
+        last = position.visited
         throttled = False
         tenants = self.registry.following(last, self.at_a_time)
         for tenant in tenants:
@@ -99,7 +100,8 @@ class ExternalJobs:
             except KbfleetError as error:
                 postponed.append((tenant.tenant_id, error))
         at_the_end = len(tenants) < self.at_a_time and not throttled
-        self.rounds.move(None if at_the_end else last)
+        to = None if at_the_end else last
+        self.rounds.save(position.moved(to, since=began, now=self.clock.now(), missed=len(postponed)))
         if adopted:
             self.ticks.request()
         return ExternalJobsReport(len(tenants), tuple(found), tuple(adopted), tuple(postponed))

@@ -7,11 +7,11 @@ lead to another life of the same tenant at most, and else proves nothing.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.answer import AskableTenant, Freshness
-from kbfleet.domain.bounds import bounded_texts
+from kbfleet.domain.bounds import MESSAGE_BYTES, bounded_texts, shortened
 from kbfleet.domain.document_names import is_in
 from kbfleet.domain.errors import (
     AwsRefusal,
@@ -26,6 +26,7 @@ from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentRound, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference
+from kbfleet.domain.reconciliation import TenantRound
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.data_sources import data_sources_of
 from kbfleet.usecases.ingestion import save_sync
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
+    from kbfleet.domain.reconciliation import WholeRound
     from kbfleet.domain.sync import Sync, Waiter
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import (
@@ -100,12 +102,14 @@ class IsolationRound:
     Args:
         looked_into, not_looked_into: tenants.
         troubles: why some of those could not be looked into, and why breaches stay open in which nothing is found.
+        tenants: those that were looked into.
     """
 
     findings: tuple[Finding, ...]
     looked_into: int
     not_looked_into: int
     troubles: tuple[tuple[TenantId, KbfleetError], ...]
+    tenants: frozenset[TenantId] = field(default=frozenset(), compare=False)
 
 
 NOT_LOOKED_INTO = IsolationRound((), 0, 0, ())
@@ -203,7 +207,12 @@ class IsolationLook:
     @property
     def under_way(self) -> bool:
         """Whether a round has not come to its end yet."""
-        return self.rounds.position() is not None
+        return self.rounds.find().visited is not None
+
+    @property
+    def last_round(self) -> WholeRound | None:
+        """The last one that has come to its end."""
+        return self.rounds.find().last
 
     def go_round(
         self,
@@ -211,60 +220,81 @@ class IsolationLook:
         *,
         until: datetime,
         first: TenantId | None,
-        visited: Callable[[Tenant], None] = lambda _: None,
+        by_schedule: bool = True,
+        visited: Callable[[Tenant], tuple[Finding, ...]] = lambda _: (),
     ) -> IsolationRound:
         """Takes up where the last time stopped.
 
         Args:
-            until: when to stop; one tenant is looked into at least.
+            until: when to stop.
             first: with which tenant to begin, wherever the round is.
-            visited: called with each tenant that was looked into.
+            by_schedule: a round is begun, or goes on, to its end; one tenant is looked into at least. Else none is
+                begun: whoever looks sees what there is time for, and a round that is under way is the shorter for it.
+            visited: called with each tenant that was looked into. It gives what else was found, which people are not
+                told of: that is kept with the tenant, too.
         """
-        left = self._in_order(tenants)
-        asked = [first] if first in left else []
+        began, position = self.clock.now(), self.rounds.find()
+        settled = _settled(tenants)
+        behind = [tenant_id for tenant_id in settled if position.visited is None or tenant_id > position.visited]
+        again = [tenant_id for tenant_id in position.again if tenant_id in settled and tenant_id not in behind]
+        if not behind and not again:
+            # Those that were left to visit are gone.
+            position, behind = TenantRound(last=position.last), settled
+        asked = [first] if first in settled else []
+        before = [] if by_schedule else settled[: len(settled) - len(behind)]
         findings: list[Finding] = []
         troubles: list[tuple[TenantId, KbfleetError]] = []
-        looked_into, last = 0, self.rounds.position()
-        waiting = [*asked, *(tenant_id for tenant_id in left if tenant_id != first)]
+        looked_into: set[TenantId] = set()
+        last, in_turn, left = position.visited, set(behind), {*behind, *again}
+        waiting = list(dict.fromkeys((*asked, *behind, *again, *before)))
         for number, tenant_id in enumerate(waiting):
-            if number and self.clock.now() >= until:
+            if number >= max(int(by_schedule), len(asked)) and self.clock.now() >= until:
                 break
-            if tenant_id not in asked:
-                # Also if it is throttled: the next time begins behind it, or it would hold up the others for ever.
+            if tenant_id in in_turn and tenant_id not in asked:
+                # Also if it is throttled: the next time begins behind it, or it would hold up the others for ever. It
+                # comes once more at the end.
                 last = tenant_id
             try:
-                found, trouble = self._look_into(tenants[tenant_id], until)
-                visited(tenants[tenant_id])
+                found, trouble = self._look_into(tenants[tenant_id], until, visited)
             except Throttled as error:
                 # Ticks need the request rate more urgently.
                 troubles.append((tenant_id, error))
+                if tenant_id in again:
+                    left.discard(tenant_id)
+                else:
+                    again.append(tenant_id)
                 break
             except KbfleetError as error:
                 # One tenant's trouble must not hold up the others.
                 troubles.append((tenant_id, error))
+                left.discard(tenant_id)
                 continue
             findings += found
-            looked_into += 1
+            looked_into.add(tenant_id)
+            left.discard(tenant_id)
             if trouble is not None:
                 troubles.append((tenant_id, trouble))
-        else:
-            last = None
-        self.rounds.move(last)
-        return IsolationRound(tuple(findings), looked_into, len(waiting) - looked_into, tuple(troubles))
-
-    def _in_order(self, tenants: Mapping[TenantId, Tenant]) -> list[TenantId]:
-        settled = sorted(
-            tenant_id
-            for tenant_id, tenant in tenants.items()
-            if tenant.status in _SETTLED and tenant.knowledge_base_id is not None
+        under_way = by_schedule or position.visited is not None
+        if not left or (under_way and last is not None):
+            moved = position.moved(
+                last if left else None,
+                since=began,
+                now=self.clock.now(),
+                missed=len({tenant_id for tenant_id, _ in troubles} - left),
+                again=tuple(tenant_id for tenant_id in again if tenant_id in left),
+            )
+            self.rounds.save(moved)
+        return IsolationRound(
+            tuple(findings),
+            len(looked_into),
+            len(settled) - len(looked_into),
+            tuple(troubles),
+            frozenset(looked_into),
         )
-        last = self.rounds.position()
-        if last is None:
-            return settled
-        behind = [tenant_id for tenant_id in settled if tenant_id > last]
-        return behind + [tenant_id for tenant_id in settled if tenant_id <= last]
 
-    def _look_into(self, tenant: Tenant, until: datetime) -> tuple[tuple[Finding, ...], KbfleetError | None]:
+    def _look_into(
+        self, tenant: Tenant, until: datetime, visited: Callable[[Tenant], tuple[Finding, ...]]
+    ) -> tuple[tuple[Finding, ...], KbfleetError | None]:
         """Returns: what was found, and why there can be more where nothing that was found explains it."""
         began = self.clock.now()
         timeline = self.incidents.timeline(str(tenant.tenant_id), Concern.ISOLATION)
@@ -276,8 +306,9 @@ class IsolationLook:
             )
         elif seen.since is not None and not timeline.settled:
             self.announcements.isolation_verified(IsolationVerified(tenant.tenant_id, seen.since))
+        also = visited(tenant)
         if foreign or seen.since is not None:
-            self._write_down(tenant.tenant_id, foreign)
+            self._write_down(tenant.tenant_id, foreign, (*seen.findings, *also))
         if not seen.unsure or foreign:
             return seen.findings, None
         doubt = "could not be looked into" if timeline.settled else "has a breach that stays open"
@@ -449,13 +480,28 @@ class IsolationLook:
             return (), "nothing at all is found in its knowledge base, although there may be documents"
         return (), "" if found.whole else "a search of its knowledge base may not find all there is"
 
-    def _write_down(self, tenant_id: TenantId, foreign: tuple[str, ...]) -> None:
+    def _write_down(self, tenant_id: TenantId, foreign: tuple[str, ...], found: tuple[Finding, ...]) -> None:
         """For whoever looks at the tenant. An execution that has its lease may write the record at this moment."""
+        within = tuple(replace(each, name=shortened(each.name, MESSAGE_BYTES)) for each in found)
         stored = self.registry.find(tenant_id)
-        if stored is None or stored.lease is not None or stored.foreign == foreign:
+        if stored is None or stored.lease is not None:
             return
+        known = (stored.foreign, stored.within) == (foreign, within)
+        if known and not (within and stored.worked_at_since):
+            return
+        seen_at = self.clock.now() if within or stored.losses else None
+        noted = replace(stored, foreign=foreign, within=within, found_at=seen_at)
         with suppress(ConcurrentUpdate):  # somebody else has the tenant: the next look is soon enough
-            self.registry.replace(replace(stored, foreign=foreign), fence=stored.fence)
+            self.registry.replace(noted, fence=stored.fence)
+
+
+def _settled(tenants: Mapping[TenantId, Tenant]) -> list[TenantId]:
+    """Those who can be looked into, in the order of a round."""
+    return sorted(
+        tenant_id
+        for tenant_id, tenant in tenants.items()
+        if tenant.status in _SETTLED and tenant.knowledge_base_id is not None
+    )
 
 
 def _foreign_among(findings: Iterable[Finding]) -> tuple[str, ...]:

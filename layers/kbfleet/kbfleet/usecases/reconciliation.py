@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
+from uuid import NAMESPACE_OID, uuid5
 
 from kbfleet.domain.diagnosis import SETTLED, THE_FLEET, Diagnosis, FleetDiagnosis, held
-from kbfleet.domain.errors import KbfleetError, NotReadyYet
+from kbfleet.domain.errors import AwsRefusal, KbfleetError, NotReadyYet, Retryable
 from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, content_lost
@@ -21,7 +22,7 @@ from kbfleet.usecases.provisioning import start_provisioning
 from kbfleet.usecases.reservations import announce_status, without_dead_lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Set
     from datetime import datetime
 
     from kbfleet.domain.knowledge_base import Index
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
     from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.reservations import Stores
 
+REPAIRS_AT_ONCE = 100
+"""Executions that bring tenants back at a time: they share the rates of Bedrock and IAM with all else, and whoever
+asked waits until they are started."""
+_ATTEMPTS = 5
+"""Names of executions that are tried for one record: each that is taken is one that was stopped before it began."""
 _A_WHILE = timedelta(minutes=5)
 _STUCK_AFTER = timedelta(minutes=15)
 """Without a word of the execution that provisions a tenant, until somebody looks whether it still runs."""
@@ -71,6 +77,16 @@ class _Resources:
 
 
 Listed = TypeVar("Listed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    clock: Clock
+    until: datetime
+
+    @property
+    def is_up(self) -> bool:
+        return self.clock.now() >= self.until
 
 
 class _Lists:
@@ -109,11 +125,16 @@ class _Examined:
         self.findings: dict[TenantId, tuple[Finding, ...]] = {}
         self.troubles: list[tuple[TenantId, KbfleetError]] = []
 
-    def add(self, tenant: Tenant) -> None:
+    def add(self, tenant: Tenant) -> tuple[Finding, ...]:
+        """Returns: what was found that nobody else keeps; losses are in the record, holds in the ledger."""
+        if tenant.tenant_id not in self._done:
+            self._done.add(tenant.tenant_id)
+            self._examine(tenant)
+        found = self.findings.get(tenant.tenant_id, ())
+        return tuple(finding for finding in found if not finding.hurts and finding.hold is None)
+
+    def _examine(self, tenant: Tenant) -> None:
         tenant_id = tenant.tenant_id
-        if tenant_id in self._done:
-            return
-        self._done.add(tenant_id)
         try:
             diagnosis = self._examination.examine(tenant, asked=self._quietly or tenant_id == self._asked)
             if not self._quietly:
@@ -144,12 +165,14 @@ def reconcile(
     clock: Clock,
     until: datetime,
     first: TenantId | None = None,
-    repair: bool = False,
+    repair_until: datetime | None = None,
     looking_in: bool = True,
+    by_schedule: bool = True,
     quietly: bool = False,
 ) -> Reconciliation:
     """Looks at every record and every resource of the fleet, and publishes what it found. Then it goes on looking into
-    tenants' knowledge bases for what is not their own, as long as there is time.
+    tenants' knowledge bases for what is not their own, as long as there is time. Of those that there was none for, it
+    tells what was found within them when they were last looked into.
 
     What all tenants share is looked at first. Where it is gone, people hear of that once, and not of each tenant.
 
@@ -157,14 +180,14 @@ def reconcile(
     written down meanwhile explains what was listed. Whoever seems to lack something, or did the last time, is examined.
 
     Args:
-        until, first: see `IsolationLook.go_round`.
+        until, first, by_schedule: see `IsolationLook.go_round`. Lists are made whole, whatever time they take.
+        repair_until: start the provisioning of tenants that miss something, or are stuck in theirs, until then; some
+            of them at a time. Without it, nobody's. What is there too much stays for people.
         looking_in: whether to look into knowledge bases, too, which is what takes time.
-        repair: start the provisioning of tenants that miss something, or are stuck in theirs. What is there too much
-            stays for people.
-        quietly: change nothing: whatever would be written, published or moved on stays as it is. Whoever has a loss
-            that is known is told with that, and not examined.
+        quietly: change nothing: whatever would be written, published or moved on stays as it is. Nobody's knowledge
+            base is looked into.
     """
-    lists = _Lists()
+    lists, began = _Lists(), clock.now()
 
     def indexes_of(store: KnowledgeStore) -> Mapping[Knowledge, Index] | None:
         return lists.made(lambda: {index.knowledge: index for index in store.indexes()})
@@ -184,10 +207,7 @@ def reconcile(
     suspects = {finding.tenant_id for finding in missing}
     known_losses = {tenant_id for tenant_id, tenant in tenants.items() if tenant.losses and tenant.status in SETTLED}
     examined = _Examined(examination, quietly=quietly, asked=first)
-    if quietly:
-        examined.findings |= {tenant_id: tenants[tenant_id].losses for tenant_id in known_losses}
-        known_losses, looking_in = set(), False
-        suspects -= examined.findings.keys()
+    looking_in = looking_in and not quietly
     # Those of whom nobody knows yet come first, and the look into knowledge bases has its share of the time.
     share = clock.now() + (until - clock.now()) / 2 if looking_in else until
     for tenant_id in (*sorted(suspects - known_losses), *sorted(known_losses)):
@@ -195,13 +215,19 @@ def reconcile(
             examined.troubles.append((tenant_id, NotReadyYet("There was no time to examine it; the next round does.")))
         else:
             examined.add(tenants[tenant_id])
+    stuck = tuple(_stuck(tenants, executions, clock, share, examined.troubles))
+    time = _Time(clock, share)
+    unexplained = tuple(
+        _unexplained(tenants, resources, names, knowledge_bases, service_roles, stores, examined.troubles, time)
+    )
     # Last of what takes time: it writes records as well.
     looked = NOT_LOOKED_INTO
     if looking_in:
-        looked = isolation.go_round(tenants, until=until, first=first, visited=examined.add)
-    stuck = tuple(_stuck(tenants, executions, clock, until, examined.troubles))
+        looked = isolation.go_round(tenants, until=until, first=first, by_schedule=by_schedule, visited=examined.add)
     if not quietly:
         for finding in stuck:
+            if clock.now() >= until:
+                break  # the next round finds those that are left
             examination.publish(Diagnosis(finding.tenant_id, clock.now(), (finding,)), lease_is_dead=True)
     findings = (
         *_overdue(tenants, clock.now()),
@@ -210,18 +236,25 @@ def reconcile(
         # A list may not show what is there, and shows nothing of what has come to an index.
         *(finding for finding in missing if finding.tenant_id not in examined.findings),
         *(finding for found in examined.findings.values() for finding in found),
-        *_unexplained(tenants, resources, names, knowledge_bases, service_roles, stores),
+        *unexplained,
     )
-    # What only its owner can bring back is not repaired unasked.
-    lost = {finding.tenant_id for finding in findings if finding.repaired_by_adding}
-    lost -= {finding.tenant_id for finding in findings if finding.loses_the_documents}
-    repairs = [tenant_id for tenant_id in sorted(lost) if repair and tenants[tenant_id].status in _REPAIRED]
-    for tenant_id in repairs:
-        request = ProvisioningRequest(tenant_id)
-        start_provisioning(request, registry=registry, executions=executions, stores=stores, clock=clock)
+    recorded = tuple(_recorded(tenants, looked.tenants, examined.findings, missing))
+    repairs: list[TenantId] = []
+    repairs_left = 0
+    if repair_until is not None:
+        # What only its owner can bring back is not repaired unasked.
+        # Nor is what was seen before the tenant was worked at: whether that is over, the next look says.
+        seen = [*findings, *(each for each in recorded if not tenants[each.tenant_id].worked_at_since)]
+        lost = {finding.tenant_id for finding in seen if finding.repaired_by_adding}
+        lost -= {finding.tenant_id for finding in (*seen, *recorded) if finding.loses_the_documents}
+        wanted = [tenants[tenant_id] for tenant_id in lost if tenants[tenant_id].status in _REPAIRED]
+        start = _Repairs(began, registry, executions, stores, clock, repair_until)
+        repairs, repairs_left = start.some_of(wanted, examined.troubles)
     for tenant in tenants.values():
+        if quietly or clock.now() >= until:
+            break  # the next round publishes it
         # Whoever has just stored a status is about to publish it.
-        if not quietly and clock.now() - tenant.status_since > _A_WHILE:
+        if clock.now() - tenant.status_since > _A_WHILE:
             announce_status(tenant, registry=registry, announcements=announcements)
     report = Reconciliation(
         clock.now(),
@@ -234,6 +267,9 @@ def reconcile(
         troubles=(*examined.troubles, *looked.troubles),
         unlisted=tuple(lists.refused),
         shared_losses=shared,
+        recorded=recorded,
+        last_round=isolation.last_round,
+        repairs_left=repairs_left,
     )
     if not quietly:
         known = not incidents.timeline(THE_FLEET, Concern.FLEET).settled
@@ -241,6 +277,96 @@ def reconcile(
             announcements.fleet_diagnosed(FleetDiagnosis(report.at, shared))
         announcements.reconciled(report)
     return report
+
+
+def _recorded(
+    tenants: Mapping[TenantId, Tenant],
+    looked_into: Set[TenantId],
+    examined: Mapping[TenantId, tuple[Finding, ...]],
+    missing: Iterable[Finding],
+) -> Iterator[Finding]:
+    """What the records say of tenants that nobody has looked at now."""
+    told = {(finding.tenant_id, finding.kind) for finding in missing}
+    for tenant_id, tenant in tenants.items():
+        if tenant.status not in SETTLED or tenant_id in looked_into:
+            continue
+        losses = () if tenant_id in examined else tenant.losses
+        yield from (finding for finding in (*tenant.within, *losses) if (tenant_id, finding.kind) not in told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Repairs:
+    """Provisioning of tenants that lack something.
+
+    Args:
+        listed_at: when it was begun to list what there is.
+    """
+
+    listed_at: datetime
+    registry: TenantRegistry
+    executions: Executions
+    stores: Stores
+    clock: Clock
+    until: datetime
+
+    def some_of(
+        self, wanted: Iterable[Tenant], troubles: list[tuple[TenantId, KbfleetError]]
+    ) -> tuple[list[TenantId], int]:
+        """Returns: whose provisioning goes on now, and how many wait for theirs.
+
+        Who was changed longest ago comes first: whoever was tried in vain is behind the others.
+
+        Args:
+            troubles: whose could not be started is added. Who cannot be repaired so does not wait.
+        """
+        in_order = sorted(wanted, key=lambda tenant: (tenant.updated_at, tenant.tenant_id))
+        now = self.clock.now()
+        leased = [tenant for tenant in in_order if tenant.leased_at(now)]
+        # Those at work come first: what they do counts, and one whose execution was stopped is begun anew.
+        order = leased + [tenant for tenant in in_order if not tenant.leased_at(now)]
+        begun: list[TenantId] = []
+        refused = 0
+        for tenant in order:
+            if len(begun) >= REPAIRS_AT_ONCE or self.clock.now() >= self.until:
+                break
+            if self._has_changed(tenant):
+                continue
+            try:
+                self._start(tenant)
+            except (AwsRefusal, Retryable) as error:
+                # AWS that refuses one refuses the others, too.
+                troubles.append((tenant.tenant_id, error))
+                break
+            except KbfleetError as error:
+                troubles.append((tenant.tenant_id, error))
+                refused += 1
+            else:
+                begun.append(tenant.tenant_id)
+        return begun, len(order) - len(begun) - refused
+
+    def _has_changed(self, tenant: Tenant) -> bool:
+        """Whether somebody has worked at it since it was looked at: whether it still lacks something, the next look
+        says."""
+        if not tenant.leased_at(self.clock.now()) and tenant.updated_at > self.listed_at:
+            return True
+        stored = self.registry.find(tenant.tenant_id)
+        return stored is None or stored.fence != tenant.fence
+
+    def _start(self, tenant: Tenant) -> None:
+        """Run again at once, it finds what it has started: an execution has a name by the record that it was started
+        for, which it changes as soon as it begins. One that was stopped before has left that as it was."""
+        for attempt in range(_ATTEMPTS):
+            execution = start_provisioning(
+                ProvisioningRequest(tenant.tenant_id),
+                registry=self.registry,
+                executions=self.executions,
+                stores=self.stores,
+                clock=self.clock,
+                occurrence=str(uuid5(NAMESPACE_OID, f"{tenant.tenant_id}/repair/{tenant.fence}/{attempt}")),
+            )
+            if execution.status == "RUNNING":
+                return
+        raise NotReadyYet(f"No execution for tenant {tenant.tenant_id} has begun, {_ATTEMPTS} times in a row.")
 
 
 def _shared_losses(stores: Stores, service_roles: ServiceRoles, lists: _Lists) -> tuple[tuple[SharedLoss, ...], bool]:
@@ -345,6 +471,8 @@ def _unexplained(
     knowledge_bases: KnowledgeBases,
     service_roles: ServiceRoles,
     stores: Stores,
+    troubles: list[tuple[TenantId, KbfleetError]],
+    time: _Time,
 ) -> Iterator[Finding]:
     present = [tenant for tenant in tenants.values() if tenant.status is not TenantStatus.OFFBOARDED]
     lives = {tenant.this_life for tenant in present}
@@ -354,6 +482,10 @@ def _unexplained(
     for knowledge_base_id, knowledge in (resources.knowledge_bases or {}).items():
         owner = known.get(knowledge)
         if owner is not None and (owner.status in _CHANGING or owner.knowledge_base_id == knowledge_base_id):
+            continue
+        if time.is_up:
+            why = f"There was no time to look whose knowledge base {knowledge_base_id} is."
+            troubles.append((knowledge.tenant_id, NotReadyYet(why)))
             continue
         # Others may have given theirs a name that looks like ours: the tags decide.
         found = knowledge_bases.get(knowledge_base_id)

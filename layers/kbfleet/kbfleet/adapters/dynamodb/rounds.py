@@ -14,15 +14,18 @@ from kbfleet.domain.capacity import RoomCount
 from kbfleet.domain.convergence import Convergence
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.isolation import DocumentRound
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.reconciliation import TenantRound
 from kbfleet.domain.search_allowance import SearchAllowance
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from kbfleet.adapters.dynamodb.table import Table
+    from kbfleet.domain.names import TenantId
 
 _rounds = cache(lambda: TypeAdapter(DocumentRound))
+
+_tenant_rounds = cache(lambda: TypeAdapter(TenantRound))
 
 _room_counts = cache(lambda: TypeAdapter(RoomCount))
 
@@ -47,13 +50,12 @@ class DynamoDBTenantRounds:
         self._table = table
         self._key = {"PK": "FLEET", "SK": f"ROUND#{name}"}
 
-    def position(self) -> TenantId | None:
-        stored = self._table.item(self._key) or {}
-        return TenantId(stored["visited"]) if "visited" in stored else None
+    def find(self) -> TenantRound:
+        return _tenant_rounds().validate_python(self._table.item(self._key) or {})
 
-    def move(self, to: TenantId | None) -> None:
-        with translated(f"the position of {self._key['SK']}"):
-            self._table.client.put_item(TableName=self._table.name, Item=as_item({**self._key, "visited": to}))
+    def save(self, tenant_round: TenantRound) -> None:
+        fields = _tenant_rounds().dump_python(tenant_round, mode="json", exclude_none=True)
+        self._table.put({**self._key, **fields}, values={}, subject=f"the position of {self._key['SK']}")
 
 
 class DynamoDBConvergenceRecord:
