@@ -33,6 +33,7 @@ def of_the_page(view: Callable[[HttpRequest, DocumentsPage], HttpResponse]) -> C
     def answered(request: HttpRequest) -> HttpResponse:
         words = words_for(request.headers.get("Accept-Language", ""))
         page = DocumentsPage(views.kbfleet(), views.tenant_of(request), words)
+        sent_with = headers(words, settings.UPLOADS_TO)
         try:
             response = view(request, page)
         except (KbfleetProblem, Refused) as error:
@@ -41,8 +42,9 @@ def of_the_page(view: Callable[[HttpRequest, DocumentsPage], HttpResponse]) -> C
                 response = JsonResponse({"error": why.why}, status=why.status)
             else:
                 response = rendered(request, "layout", {"words": words, "error": why.why}, why.status)
-            response.headers.update(why.headers)
-        response.headers.update(headers(words, settings.UPLOADS_TO))
+            sent_with |= why.headers
+        for name, value in sent_with.items():
+            response[name] = value
         return response
 
     return answered

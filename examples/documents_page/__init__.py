@@ -167,8 +167,8 @@ class DocumentsPage:
         return {
             "words": self.words,
             "rows": [self._row(each) for each in documents],
-            "first": f"?{urlencode(filtered)}" if token else "",
-            "more": f"?{urlencode({**filtered, 'token': following})}" if following else "",
+            "first": _address(filtered) if token else "",
+            "more": _address({**filtered, "token": following}) if following else "",
             "not_all_left_out": status == "LEFT_OUT" and not_known,
             "about": self._about(query.get("about", "")),
             "statuses": [
@@ -242,7 +242,7 @@ class DocumentsPage:
         """
         deleted = self.fleet.delete_document(self.tenant_id, key_of(identity, self.words), all_versions=erase)
         if deleted["complete"]:
-            return f"./?{urlencode({'about': identity})}"
+            return _address({"about": identity})
         row = self._row(deleted["document"])
         return {"words": self.words, "row": row, "looks_the_same": False, "goes_on": True}
 
@@ -300,6 +300,11 @@ class DocumentsPage:
             # A list of what is left out does not look into the bucket.
             there=left_out or (status not in {"DELETED", "GONE"} and document["size"] is not None),
         )
+
+
+def _address(query: Mapping[str, str]) -> str:
+    """Of the list."""
+    return f"./?{urlencode(query)}" if query else "./"
 
 
 def _moment(iso: str | None) -> Moment | None:

@@ -145,7 +145,8 @@ class _FastApi:
         client = self._client(tenant)
 
         def send(method: str, path: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> Seen:
-            given = {"params": fields} if method == "GET" else {"data": fields}
+            # Of an empty query, the path's own would be lost.
+            given = {"data": fields} if method == "POST" else {"params": fields} if fields else {}
             answer = client.request(method, f"/documents/{path}", headers=dict(headers), **given)  # type: ignore[arg-type]
             return _seen(answer.status_code, answer.headers, answer.text)
 

@@ -35,7 +35,12 @@ _FUNCTIONS = {
     "/tenants/{tenant_id}/documents/{document}": "admin/documents",
     "/tenants/{tenant_id}/documents/{document}/link": "ask/links",
 }
+Answer = tuple[int, dict[str, str], bytes]
 CONTENT = b"# Rules\n\nTents are guaranteed for two years.\n"
+
+
+_UNSIGNED = (403, {"Content-Type": "application/json"}, b'{"message": "Missing Authentication Token"}')
+_XML = {"Content-Type": "application/xml"}
 
 
 class LocalApi:
@@ -84,7 +89,7 @@ class LocalApi:
 
     # --- what is asked ---
 
-    def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, bytes]:
+    def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         path = urlsplit(target).path
         with self.changed:
             try:
@@ -98,12 +103,10 @@ class LocalApi:
             finally:
                 self.changed.notify_all()
 
-    def _api(
-        self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, str, bytes]:
+    def _api(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Answer:
         self.asked.append((method, path + (f"?{query}" if query else "")))
         if not headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/"):
-            return 403, "application/json", b'{"message": "Missing Authentication Token"}'
+            return _UNSIGNED
         for resource, function in _FUNCTIONS.items():
             if found := re.fullmatch(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", resource), path):
                 request: dict[str, Any] = {
@@ -116,11 +119,11 @@ class LocalApi:
                     **queried(**parse_qs(query, keep_blank_values=True)),
                 }
                 answer = self._functions[function](request)
-                kind = answer["multiValueHeaders"]["Content-Type"][0]
-                return answer["statusCode"], kind, answer["body"].encode()
-        return 403, "application/json", b'{"message": "Missing Authentication Token"}'
+                told = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+                return answer["statusCode"], told, answer["body"].encode()
+        return _UNSIGNED
 
-    def _upload(self, bucket: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str, bytes]:
+    def _upload(self, bucket: str, headers: Mapping[str, str], body: bytes) -> Answer:
         kind = f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode()
         parts = BytesParser().parsebytes(kind + body).get_payload()
         fields: dict[str, bytes] = {}
@@ -139,15 +142,15 @@ class LocalApi:
         }
         if not self.takes_uploads or given != json.loads(fields["policy"]):
             self.refused_uploads += 1
-            return 403, "application/xml", b"<Error><Code>AccessDenied</Code></Error>"
+            return 403, _XML, b"<Error><Code>AccessDenied</Code></Error>"
         self._put(bucket, str(given["key"]), len(fields["file"]))
-        return 204, "", b""
+        return 204, {}, b""
 
-    def _open(self, bucket: str, key: str) -> tuple[int, str, bytes]:
+    def _open(self, bucket: str, key: str) -> Answer:
         if self.fleet.bucket_contents.find(bucket, f"s3://{bucket}/{key}") is None:
-            return 404, "application/xml", b"<Error><Code>NoSuchKey</Code></Error>"
+            return 404, _XML, b"<Error><Code>NoSuchKey</Code></Error>"
         self.opened.append((bucket, key))
-        return 200, "text/plain", CONTENT
+        return 200, {"Content-Type": "text/plain"}, CONTENT
 
 
 class _Links(InMemoryDocumentLinks):
@@ -176,13 +179,14 @@ def local_api(fleet: Fleet, handler: Callable[[str], Handler]) -> Iterator[Local
 
     class Requests(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each answer waits for the acknowledgement of its headers
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, kind, content = api.answer(self.command, self.path, dict(self.headers.items()), body)
+            status, told, content = api.answer(self.command, self.path, dict(self.headers.items()), body)
             self.send_response(status)
-            if kind:
-                self.send_header("Content-Type", kind)
+            for name, value in told.items():
+                self.send_header(name, value)
             if status != 204:
                 self.send_header("Content-Length", str(len(content)))
             self.end_headers()
