@@ -34,13 +34,22 @@ class KbfleetProblem(Exception):
             the status says something. docs/openapi.json lists all of them.
         detail: what happened, for logs and developers. Not for users: it may name the tenant.
         retry_after: seconds to wait before the same request is worth another try; none where trying again is of no use.
+        field: which one of the request is wrong, such as `key`; empty where it is none.
     """
 
-    def __init__(self, status: int, type: str, detail: str, retry_after: int | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        status: int,
+        type: str,  # noqa: A002
+        detail: str,
+        retry_after: int | None = None,
+        field: str = "",
+    ) -> None:
         self.status = status
         self.type = type
         self.detail = detail
         self.retry_after = retry_after
+        self.field = field
         super().__init__(f"{status} {type}: {detail}")
 
     def is_(self, name: str) -> bool:
@@ -312,4 +321,5 @@ def _problem(answer: urllib3.BaseHTTPResponse) -> KbfleetProblem:
         # AWS itself says `message`, of a signature that it does not accept.
         problem.get("detail") or problem.get("message") or problem.get("title") or "no reason given",
         int(waits) if waits.isdecimal() else None,
+        problem.get("field", ""),
     )

@@ -21,7 +21,11 @@ from examples.kbfleet_client import Kbfleet, KbfleetProblem, document_id
 
 FOLDER = Path(__file__).parent
 TEMPLATES, ASSETS = FOLDER / "templates", FOLDER / "assets"
-ASSET_TYPES: Mapping[str, str] = {"documents.css": "text/css", "documents.js": "text/javascript"}
+ASSET_TYPES: Mapping[str, str] = {
+    "documents.css": "text/css",
+    "documents.js": "text/javascript",
+    "documents.svg": "image/svg+xml",
+}
 
 _SHOWN = ("ANSWERED_FROM", "BEING_INDEXED", "NOT_SEEN_YET", "LEFT_OUT", "DELETED")
 """By which status a list can be filtered."""
@@ -71,13 +75,13 @@ class Refused(Exception):
 
 
 def explained(problem: KbfleetProblem, words: Words) -> Refused:
-    """What a user reads of a problem. Details stay in the logs: they may name the tenant."""
+    """What a user reads of a problem. Details stay in the logs: they may name the tenant, and have one language."""
     if problem.is_("document-not-found"):
         return Refused(404, words.not_there)
     if problem.is_("key-spelled-otherwise"):
         return Refused(400, words.spelled_otherwise)
     if problem.status == 400:
-        return Refused(400, f"{words.not_taken} {problem.detail}")
+        return Refused(400, {"key": words.name_not_taken, "size": words.size_not_taken}.get(problem.field, words.not_taken))
     if problem.status in {429, 503}:
         return Refused(problem.status, words.busy, problem.retry_after)
     if problem.status in {403, 404, 409}:
@@ -294,7 +298,7 @@ class DocumentsPage:
             status=status,
             status_text=self.words.statuses.get(status, status),
             since=_moment(document["since"]),
-            why=fault or self.words.left_out if left_out else "",
+            why=(fault or self.words.left_out) if left_out else self.words.still_used if status == "DELETED" else "",
             # kbfleet's own sentence says nothing more than ours.
             reason=shown(document["reason"]) if left_out and not fault else "",
             # A list of what is left out does not look into the bucket.

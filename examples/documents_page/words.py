@@ -44,6 +44,7 @@ class Words:
     # sending
     send: str
     files: str
+    files_label: str
     files_hint: str
     folder: str
     needs_script: str
@@ -64,6 +65,8 @@ class Words:
     not_there: str
     no_such_page: str
     not_taken: str
+    name_not_taken: str
+    size_not_taken: str
     spelled_otherwise: str
     busy: str
     not_available: str
@@ -74,6 +77,7 @@ class Words:
     statuses: Mapping[str, str]
     faults: Mapping[str, str]
     left_out: str
+    still_used: str
 
 
 ENGLISH = Words(
@@ -102,6 +106,7 @@ ENGLISH = Words(
     apply="Show",
     send="Add",
     files="Add documents",
+    files_label="Files",
     files_hint="PDF, Word, Excel, CSV, HTML, Markdown or text, 50 MB at most each. One of the same name is replaced.",
     folder="Folder (may be empty)",
     needs_script="Adding documents needs JavaScript. All else on this page does without.",
@@ -120,6 +125,8 @@ ENGLISH = Words(
     not_there="That document is not there, or not any more.",
     no_such_page="That part of the list is not there. The first one is.",
     not_taken="That is not taken.",
+    name_not_taken="A file of this name or kind is not taken.",
+    size_not_taken="It is empty, or larger than 50 MB.",
     spelled_otherwise="A document is there whose name looks the same, and is spelled otherwise inside. Delete that first.",
     busy="Many people are at it at present. Please try again in a moment.",
     not_available="Documents are not available to your company at present.",
@@ -132,8 +139,8 @@ ENGLISH = Words(
         "BEING_INDEXED": "Being read",
         "LEFT_OUT": "Left out of answers",
         "NOT_SEEN_YET": "Waiting to be read",
-        "DELETED": "Deleted; answers may still use it for some minutes",
-        "GONE": "Deleted",
+        "DELETED": "Deleted",
+        "GONE": "Deleted, and not used any more",
         "UNKNOWN": "Not known at present",
     },
     faults={
@@ -151,6 +158,7 @@ ENGLISH = Words(
         "METADATA_INVALID": "What is noted about it (its metadata) cannot be read.",
     },
     left_out="It could not be read.",
+    still_used="Answers may still use it for some minutes.",
 )
 
 JAPANESE = Words(
@@ -179,6 +187,7 @@ JAPANESE = Words(
     apply="表示",
     send="追加",
     files="ドキュメントを追加",
+    files_label="ファイル",
     files_hint="PDF、Word、Excel、CSV、HTML、Markdown、テキスト（1件50 MBまで）。同じ名前のドキュメントは置き換えられます。",
     folder="フォルダー（空欄でもかまいません）",
     needs_script="ドキュメントの追加にはJavaScriptが必要です。そのほかの操作はJavaScriptなしで使えます。",
@@ -197,6 +206,8 @@ JAPANESE = Words(
     not_there="そのドキュメントはありません。",
     no_such_page="一覧のその部分はありません。最初から表示してください。",
     not_taken="受け付けられませんでした。",
+    name_not_taken="この名前または形式のファイルは受け付けられません。",
+    size_not_taken="ファイルが空か、50 MBを超えています。",
     spelled_otherwise="見た目が同じで、文字コードの異なる名前のドキュメントがあります。先にそれを削除してください。",
     busy="ただいま混み合っています。しばらくしてからもう一度お試しください。",
     not_available="現在、ご利用の会社ではドキュメントを利用できません。",
@@ -209,8 +220,8 @@ JAPANESE = Words(
         "BEING_INDEXED": "読み込み中",
         "LEFT_OUT": "回答の対象外",
         "NOT_SEEN_YET": "読み込み待ち",
-        "DELETED": "削除済み（数分間は回答に使われることがあります）",
-        "GONE": "削除済み",
+        "DELETED": "削除済み",
+        "GONE": "削除済み（回答にも使われません）",
         "UNKNOWN": "現在確認できません",
     },
     faults={
@@ -228,6 +239,7 @@ JAPANESE = Words(
         "METADATA_INVALID": "付属情報（メタデータ）を読み取れません。",
     },
     left_out="読み込めませんでした。",
+    still_used="数分間は、回答に使われることがあります。",
 )
 
 ALL = (ENGLISH, JAPANESE)

@@ -147,7 +147,8 @@ class LocalApi:
         return 204, {}, b""
 
     def _open(self, bucket: str, key: str) -> Answer:
-        if self.fleet.bucket_contents.find(bucket, f"s3://{bucket}/{key}") is None:
+        # A browser asks for an icon, too.
+        if not key or self.fleet.bucket_contents.find(bucket, f"s3://{bucket}/{key}") is None:
             return 404, _XML, b"<Error><Code>NoSuchKey</Code></Error>"
         self.opened.append((bucket, key))
         return 200, {"Content-Type": "text/plain"}, CONTENT

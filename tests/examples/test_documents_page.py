@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.documents_page import ASSETS, shown
+from examples.documents_page import ASSET_TYPES, ASSETS, shown
 from examples.documents_page.words import ENGLISH, JAPANESE, words_for
 from examples.kbfleet_client import document_id
 from kbfleet.domain.document_examination import DocumentFault, DocumentFinding, Examination
@@ -153,7 +153,7 @@ class TestTheList:
             assert {tag: given.get("src") for tag, given in seen.tags if tag in {"script", "style"}} == {
                 "script": "documents.js"
             }
-        for name, kind in (("documents.js", "text/javascript"), ("documents.css", "text/css")):
+        for name, kind in ASSET_TYPES.items():
             asset = person.get(name)
             assert asset.headers["Content-Type"].partition(";")[0] == kind
             assert asset.text == (ASSETS / name).read_text("utf-8")
@@ -201,7 +201,7 @@ class TestNames:
             answer = person.post("upload", {**csrf, "name": key, "size": "5"}, accept="application/json")
             assert answer.headers["Content-Type"].partition(";")[0] == "application/json"
             if answer.status == 400:
-                assert answer.json()["error"].startswith(ENGLISH.not_taken)
+                assert answer.json() == {"error": ENGLISH.name_not_taken}
             else:
                 assert (answer.status, answer.json()["fields"]["key"]) == (200, key)
                 taken.add(key)
@@ -329,8 +329,10 @@ class TestForms:
     def test_a_size_that_is_no_number_is_refused_here(self, api: LocalApi, product: Backend) -> None:
         person = product.person("acme")
         for size in ("", "-1", "1e3", "²", "9" * 30, "5.0", "0x5"):
-            assert person.form("upload", name="a.md", size=size).status == 400, size
+            assert person.form("upload", name="a.md", size=size).json() == {"error": ENGLISH.not_taken}, size
         assert not [each for each in api.asked if each[0] == "POST"]
+        for size in ("0", str(50 * 1024**2 + 1)):
+            assert person.form("upload", name="a.md", size=size).json() == {"error": ENGLISH.size_not_taken}
 
     def test_whether_a_document_has_arrived_is_seen_by_when_it_was_put(self, api: LocalApi, product: Backend) -> None:
         person, identity = product.person("acme"), document_id("a.md")

@@ -31,6 +31,7 @@ ANSWER: dict[str, Any] = {
                     "page": None,
                     "metadata": {},
                     "score": 0.5,
+                    "ticket": None,
                 }
             ],
         }
