@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
+from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.sessions import SessionMiddleware
 
 from examples.documents_page import ASSET_TYPES, ASSETS, TEMPLATES, DocumentsPage, Refused, explained, headers
@@ -70,7 +71,7 @@ def show(request: Request, page: Page) -> Response:
 
 @documents.get("/open")
 def open_document(page: Page, id: str = "") -> Response:  # noqa: A002 -- as the page calls it
-    return RedirectResponse(page.link(id), 303, headers=headers(page.words, uploads_to()))
+    return RedirectResponse(page.link(id), 303)
 
 
 @documents.get("/delete")
@@ -100,17 +101,12 @@ def arrival(page: Page, id: str = "") -> dict[str, Any]:  # noqa: A002
 def asset(name: str) -> FileResponse:
     if name not in ASSET_TYPES:
         raise HTTPException(404)
-    return FileResponse(ASSETS / name, media_type=ASSET_TYPES[name], headers={"X-Content-Type-Options": "nosniff"})
+    return FileResponse(ASSETS / name, media_type=ASSET_TYPES[name], headers={"Cache-Control": "no-cache"})
 
 
 def rendered(request: Request, name: str, context: dict[str, Any], status: int = 200) -> Response:
     shown = {**context, "csrf": {"field": CSRF, "token": request.session.get(CSRF, "")}}
-    sent_with = headers(context["words"], uploads_to())
-    return templates.TemplateResponse(request, f"documents/{name}.html", shown, status, headers=sent_with)
-
-
-def uploads_to() -> str:
-    return os.environ["UPLOADS_TO"]
+    return templates.TemplateResponse(request, f"documents/{name}.html", shown, status)
 
 
 def refused(request: Request, error: Refused | KbfleetProblem) -> Response:
@@ -129,6 +125,16 @@ app.add_middleware(SessionMiddleware, secret_key=os.environ["SESSION_SECRET"], h
 app.include_router(documents)
 app.add_exception_handler(Refused, refused)  # type: ignore[arg-type]
 app.add_exception_handler(KbfleetProblem, refused)  # type: ignore[arg-type]
+
+
+@app.middleware("http")
+async def guarded(request: Request, serve: RequestResponseEndpoint) -> Response:
+    response = await serve(request)
+    sent_with = headers(words_of(request), os.environ["UPLOADS_TO"])
+    if "Cache-Control" in response.headers:  # the page's files may be kept
+        del sent_with["Cache-Control"]
+    response.headers.update(sent_with)
+    return response
 
 
 @app.post("/session", status_code=204)

@@ -1,7 +1,7 @@
 """A page of a tenant's documents on Django.
 
-Add `UPLOADS_TO` to your settings, such as `https://*.s3.ap-northeast-1.amazonaws.com`, and `documents_page.TEMPLATES` to
-the `DIRS` of your `TEMPLATES`. Django's protection against forged requests (`CsrfViewMiddleware`) must be on.
+Add `UPLOADS_TO` to your settings, such as `https://*.s3.ap-northeast-1.amazonaws.com`, and
+`documents_page.TEMPLATES` to the `DIRS` of your `TEMPLATES`.
 """
 
 from __future__ import annotations
@@ -95,5 +95,5 @@ def asset(_request: HttpRequest, name: str) -> FileResponse:
     """In production, whatever serves your static files does it better."""
     if name not in ASSET_TYPES:
         raise Http404
-    kept = {"X-Content-Type-Options": "nosniff"}
-    return FileResponse((ASSETS / name).open("rb"), content_type=ASSET_TYPES[name], headers=kept)
+    sent_with = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    return FileResponse((ASSETS / name).open("rb"), content_type=ASSET_TYPES[name], headers=sent_with)

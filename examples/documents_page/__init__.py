@@ -81,7 +81,9 @@ def explained(problem: KbfleetProblem, words: Words) -> Refused:
     if problem.is_("key-spelled-otherwise"):
         return Refused(400, words.spelled_otherwise)
     if problem.status == 400:
-        return Refused(400, {"key": words.name_not_taken, "size": words.size_not_taken}.get(problem.field, words.not_taken))
+        return Refused(
+            400, {"key": words.name_not_taken, "size": words.size_not_taken}.get(problem.field, words.not_taken)
+        )
     if problem.status in {429, 503}:
         return Refused(problem.status, words.busy, problem.retry_after)
     if problem.status in {403, 404, 409}:

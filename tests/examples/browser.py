@@ -121,9 +121,7 @@ class Tab:
 
     def run(self, script: str) -> Any:
         """What the script comes to, as JSON; of a promise, what that does. Raises: AssertionError if it throws."""
-        said = self.call(
-            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
-        )
+        said = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
         assert "exceptionDetails" not in said, said["exceptionDetails"]
         return said["result"].get("value")
 
@@ -166,9 +164,12 @@ class Tab:
     def complaints(self) -> list[str]:
         """Of the page's console and of the Content Security Policy."""
         self.run("0")  # what was said before has arrived then
-        said = [each["params"] for each in self._browser.events if each.get("sessionId") == self._session and (
-            each.get("method") in {"Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"}
-        )]
+        said = [
+            each["params"]
+            for each in self._browser.events
+            if each.get("sessionId") == self._session
+            and (each.get("method") in {"Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"})
+        ]
         return [json.dumps(each) for each in said]
 
     @property

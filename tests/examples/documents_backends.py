@@ -200,7 +200,12 @@ def backend(name: str, kbfleet: Kbfleet, uploads_to: str, patch: pytest.MonkeyPa
         with made.calling(kbfleet), override_settings(UPLOADS_TO=uploads_to):
             yield _Django()
         return
-    given = {"TOKEN_ISSUER": ISSUER, "TOKEN_AUDIENCE": AUDIENCE, "SESSION_SECRET": "of a test", "UPLOADS_TO": uploads_to}
+    given = {
+        "TOKEN_ISSUER": ISSUER,
+        "TOKEN_AUDIENCE": AUDIENCE,
+        "SESSION_SECRET": "of a test",
+        "UPLOADS_TO": uploads_to,
+    }
     for variable, value in given.items():
         patch.setenv(variable, value)
     # It is made with its secret when it is imported.

@@ -73,8 +73,8 @@ class LocalApi:
         self.fleet.bucket_contents.put(uri, str(self.fleet.clock.now()), described)
         return uri
 
-    def keys(self, tenant_id: TenantId = ACME) -> set[str]:
-        """Of the documents that are there."""
+    def there(self, tenant_id: TenantId = ACME) -> set[str]:
+        """The keys of the documents that are there."""
         bucket = NAMES.bucket(Life(tenant_id))
         listed = self.fleet.bucket_contents.entries(bucket, prefix="", after=None, limit=10_000)
         return {entry.key for entry in listed.entries if not entry.deleted}
@@ -193,7 +193,7 @@ def local_api(fleet: Fleet, handler: Callable[[str], Handler]) -> Iterator[Local
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_DELETE = _answer
+        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 -- as the standard library names them
 
         def log_message(self, *_: Any) -> None:
             """Tests look at `asked`."""

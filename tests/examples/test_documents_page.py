@@ -189,9 +189,9 @@ class TestNames:
             assert (ENGLISH.looks_the_same in asked.shown) == (key == NFC), key  # which goes first
             gone = person.form("delete", id=document_id(key))
             there.remove(key)
-            assert (gone.status in {302, 303}, api.keys()) == (True, there), key
+            assert (gone.status in {302, 303}, api.there()) == (True, there), key
             assert shown(key) in _notice(person.get(gone.headers["Location"].removeprefix("./")).shown)
-        assert api.keys(SAKURA) == {"secret.md"}
+        assert api.there(SAKURA) == {"secret.md"}
 
     def test_a_name_to_be_sent_is_taken_as_it_is_or_refused(self, api: LocalApi, product: Backend) -> None:
         person = product.person("acme")
@@ -207,7 +207,7 @@ class TestNames:
                 taken.add(key)
         assert {NFC, NFD, HOSTILE_KEYS[0], HOSTILE_KEYS[1]} <= taken
         assert {"/a.md", "../../sakura/secret.md", "invoice\u202efdp.md", "why", ""}.isdisjoint(taken)
-        assert api.keys() == set()
+        assert api.there() == set()
 
     def test_what_turns_text_around_or_controls_a_device_is_named(self) -> None:
         assert shown("a\u202eb\x1b\n\u2028.md") == "a⟨U+202E⟩b⟨U+001B⟩⟨U+000A⟩⟨U+2028⟩.md"
@@ -224,7 +224,7 @@ class TestNames:
         assert person.get("arrival", id=document_id(NFC)).json() == {"changed": None}
         refused = person.form("upload", name=NFC, size="5")
         assert (refused.status, refused.json()) == (400, {"error": ENGLISH.spelled_otherwise})
-        assert api.keys() == {NFD}
+        assert api.there() == {NFD}
 
 
 class TestWhose:
@@ -240,7 +240,7 @@ class TestWhose:
         assert person.get("arrival", id=theirs, **lies).json() == {"changed": None}
         bucket = NAMES.bucket(Life(ACME))
         assert person.form("upload", name="secret.md", size="5", **lies).json()["url"] == f"{api.url}/{bucket}"
-        assert api.keys(SAKURA) == {"secret.md"}
+        assert api.there(SAKURA) == {"secret.md"}
         assert {path.split("/")[2].partition("?")[0] for _, path in api.asked} == {"acme"}
 
     def test_what_is_no_id_leads_nowhere(self, api: LocalApi, product: Backend) -> None:
@@ -249,11 +249,20 @@ class TestWhose:
         csrf = person.get().hidden[product.csrf]
         api.asked.clear()
         identity = document_id("secret.md")
-        for odd in ("", ".", "..", f"../../sakura/documents/{identity}", f"{identity}/link", f"{identity}=", "why?a", "é"):
+        for odd in (
+            "",
+            ".",
+            "..",
+            f"../../sakura/documents/{identity}",
+            f"{identity}/link",
+            f"{identity}=",
+            "why?a",
+            "é",
+        ):
             for path in ("open", "delete", "arrival"):
                 assert person.get(path, id=odd).status == 404, odd
             assert person.post("delete", {product.csrf: csrf, "id": odd}).status == 404, odd
-        assert (api.asked, api.keys()) == ([], {"secret.md"})
+        assert (api.asked, api.there()) == ([], {"secret.md"})
 
     def test_another_tenants_page_is_not_in_the_list(self, api: LocalApi, product: Backend) -> None:
         for number in range(60):
@@ -277,7 +286,7 @@ class TestWhose:
             assert "own.md" not in seen.text
         for path in ("delete", "upload"):
             assert stranger.post(path, {"id": identity, "name": "a.md", "size": "5"}).status in {302, 401, 403}
-        assert (api.asked, api.keys()) == ([], {"own.md"})
+        assert (api.asked, api.there()) == ([], {"own.md"})
 
 
 class TestForms:
@@ -291,12 +300,12 @@ class TestForms:
             for path in ("delete", "upload"):
                 fields = {"id": identity, "name": "a.md", "size": "5", **forged}
                 assert person.post(path, fields).status == 403
-        assert (api.asked, api.keys()) == ([], {"own.md"})
+        assert (api.asked, api.there()) == ([], {"own.md"})
 
     def test_getting_never_deletes(self, api: LocalApi, product: Backend) -> None:
         api.put("own.md")
         seen = product.person("acme").get("delete", id=document_id("own.md"), erase="on")
-        assert (seen.status, api.keys()) == (200, {"own.md"})
+        assert (seen.status, api.there()) == (200, {"own.md"})
         assert not [each for each in api.asked if each[0] == "DELETE"]
 
     def test_a_deletion_keeps_older_versions_unless_they_are_to_go(self, api: LocalApi, product: Backend) -> None:

@@ -15,6 +15,7 @@ import pytest
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from docs.pictures import BROWSERS
 from examples.documents_page.words import ENGLISH, JAPANESE, Words
 from kbfleet.domain.document_examination import DocumentFault, DocumentFinding, Examination
 from kbfleet.domain.failed_documents import FailedDocument
@@ -28,7 +29,7 @@ from tests.support.clock import START
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, NAMES, SAKURA
 
-pytestmark = pytest.mark.skipif(browser.found() is None, reason=f"none of {', '.join(browser.BROWSERS)} is on the PATH")
+pytestmark = pytest.mark.skipif(browser.found() is None, reason=f"none of {', '.join(BROWSERS)} is on the PATH")
 BUCKET = NAMES.bucket(Life(ACME))
 ODD = "<img src=x onerror=\"document.title='taken'\">\u202efdp.md"
 
@@ -115,7 +116,7 @@ def test_a_tenants_user_lists_sends_opens_and_deletes_documents(
         tab.click("#send button")
         tab.until("!document.querySelector('#sent-all').hidden")
         assert words.arrived in tab.run("document.querySelector('#sent').innerText")
-        assert "規程/ガイド.md" in api.keys()
+        assert "規程/ガイド.md" in api.there()
         with tab.loading():
             tab.click("#sent-all a")
 
@@ -133,12 +134,12 @@ def test_a_tenants_user_lists_sends_opens_and_deletes_documents(
         with tab.loading():
             tab.click("a.delete")
         assert words.delete_this in tab.run("document.body.innerText")
-        assert "規程/ガイド.md" in api.keys()
+        assert "規程/ガイド.md" in api.there()
         with tab.loading():
             tab.click("#delete button")
-        assert "規程/ガイド.md" not in api.keys()
+        assert "規程/ガイド.md" not in api.there()
         assert "規程/ガイド.md" in tab.run("document.querySelector('.notice').innerText")
-        assert (len(api.keys()), api.keys(SAKURA)) == (56, {"secret.md"})
+        assert (len(api.there()), api.there(SAKURA)) == (56, {"secret.md"})
         assert tab.complaints() == []
 
 
@@ -161,7 +162,7 @@ def test_what_a_bucket_does_not_take_is_told_to_whoever_sent_it(
     assert told[0][1] == f"a.md {ENGLISH.not_arrived}"
     assert told[1][1] == f"b.md {ENGLISH.not_arrived}"  # one was there before, and still is
     assert told[2][1] == f"c.exe {ENGLISH.name_not_taken}"
-    assert (api.keys(), api.refused_uploads) == ({"b.md"}, 2)
+    assert (api.there(), api.refused_uploads) == ({"b.md"}, 2)
 
 
 def test_listing_opening_and_deleting_need_no_script(
@@ -184,4 +185,4 @@ def test_listing_opening_and_deleting_need_no_script(
         tab.click("#erase")
         with tab.loading():
             tab.click("#delete button")
-    assert (api.keys(), api.fleet.bucket_contents.kept) == (set(), {})
+    assert (api.there(), api.fleet.bucket_contents.kept) == (set(), {})
