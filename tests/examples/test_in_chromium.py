@@ -106,6 +106,7 @@ def test_a_tenants_user_lists_sends_opens_and_deletes_documents(
         assert tab.run("document.title") == words.title
         assert tab.texts == [f"{number:03}.md" for number in range(50)]
         assert words.statuses["NOT_SEEN_YET"] in tab.run("document.body.innerText")
+        assert tab.run("[...document.querySelectorAll('input:not([type=hidden]), select')].every((e) => e.labels[0])")
         with tab.loading():
             tab.click("a.more")
         assert tab.texts == [*(f"{number:03}.md" for number in range(50, 55)), ODD.replace("\u202e", "⟨U+202E⟩")]
@@ -149,7 +150,7 @@ def test_what_a_bucket_does_not_take_is_told_to_whoever_sent_it(
     made, url = product
     api.put("b.md")
     api.takes_uploads = False
-    files = [tmp_path / name for name in ("a.md", "b.md", "c.exe")]
+    files = [tmp_path / name for name in ("<img src=x>.md", "b.md", "c.exe")]
     for each in files:
         each.write_bytes(CONTENT)
     with chromium.visit(url, made.cookies("acme"), "en") as tab:
@@ -159,7 +160,7 @@ def test_what_a_bucket_does_not_take_is_told_to_whoever_sent_it(
         tab.until("!document.querySelector('#sent-all').hidden")
         told = tab.run("[...document.querySelectorAll('#sent li')].map((each) => [each.className, each.innerText])")
     assert [state for state, _ in told] == ["problem"] * 3
-    assert told[0][1] == f"a.md {ENGLISH.not_arrived}"
+    assert told[0][1] == f"<img src=x>.md {ENGLISH.not_arrived}"
     assert told[1][1] == f"b.md {ENGLISH.not_arrived}"  # one was there before, and still is
     assert told[2][1] == f"c.exe {ENGLISH.name_not_taken}"
     assert (api.there(), api.refused_uploads) == ({"b.md"}, 2)
