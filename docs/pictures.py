@@ -23,7 +23,7 @@ SNAPSHOTS = ROOT / "tests" / "unit" / "snapshots" / "incidents"
 PICTURES = ROOT / "docs" / "pictures"
 DIGESTS = PICTURES / "digests.json"
 _WIDTH = 760
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Colours and sizes are those of Slack's light theme, near enough to judge a message by. Emoji are drawn, because not
 # every machine has a font with them.
 _STYLE = """
@@ -142,9 +142,9 @@ def _height(browser: str, folder: Path, source: Path) -> int:
 
 def main() -> int:
     """Returns: 1 if there is no browser."""
-    browser = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
-        print(f"No browser was found: install one of {', '.join(_BROWSERS)}.", file=sys.stderr)  # noqa: T201
+        print(f"No browser was found: install one of {', '.join(BROWSERS)}.", file=sys.stderr)  # noqa: T201
         return 1
     PICTURES.mkdir(exist_ok=True)
     known = json.loads(DIGESTS.read_text("utf-8")) if DIGESTS.exists() else {}

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import jwt
@@ -20,10 +21,12 @@ from fastapi.testclient import TestClient
 from jwt.algorithms import RSAAlgorithm
 
 from examples import fastapi_app
-from examples.kbfleet_client import Kbfleet, KbfleetProblem
+from examples.kbfleet_client import DocumentLink, Kbfleet, KbfleetProblem
 from kbfleet.contracts import parse
 from kbfleet.contracts.asking import AskRequest, AskResponse, TenantAskRequest
+from kbfleet.contracts.document_listing import DocumentLinkRequest
 from kbfleet.contracts.documents import UploadRequest
+from kbfleet.domain.document_names import key_of
 from kbfleet.openapi.document import document
 from tests.support.backends import ANSWER, DjangoBackend, django_backend
 from tests.support.http_server import Reply, ScriptedServer, serving
@@ -110,6 +113,54 @@ def test_a_document_that_s3_refuses_is_a_problem() -> None:
             form = kbfleet.grant_upload("acme", "a.md", 5)
             with pytest.raises(KbfleetProblem, match="AccessDenied"):
                 kbfleet.send(form, b"# Hi!")
+
+
+def test_documents_are_listed_page_by_page_as_they_are_taken() -> None:
+    pages = [{"documents": [{"key": "a"}], "next_token": "t"}, {"documents": [], "next_token": "u"}]
+    last = {"documents": [{"key": "b"}], "next_token": None}
+    with serving(*map(answered, (*pages, last))) as server:
+        listed = client(server).documents("acme", status="LEFT_OUT", prefix="規程/a b&c=+")
+        assert (next(listed), len(server.paths)) == ({"key": "a"}, 1)
+        assert [*listed] == [{"key": "b"}]
+    assert [parse_qs(urlsplit(path).query) for path in server.paths] == [
+        {"status": ["LEFT_OUT"], "prefix": ["規程/a b&c=+"], "limit": ["100"]}
+        | ({"next_token": [token]} if token else {})
+        for token in ("", "t", "u")
+    ]
+    # As it is signed: RFC 3986, and no plus sign for a space.
+    assert "%20b%26c%3D%2B" in server.paths[0]
+    assert server.bodies == [b"", b"", b""]
+
+
+@pytest.mark.parametrize("key", ["a.md", "../../sakura/a.md", "%2F?#", "why", "ガイド.md", "x" * 1_024])
+def test_one_document_is_called_by_its_id_and_nothing_of_its_key_is_in_the_path(key: str) -> None:
+    link = {"url": "https://bucket.example/a", "expires_at": "2026-01-01T00:00:00Z"}
+    with serving(answered(link)) as server:
+        kbfleet = client(server)
+        kbfleet.document("acme", key)
+        kbfleet.delete_document("acme", key)
+        kbfleet.delete_document("acme", key, all_versions=True)
+        assert kbfleet.link_to("acme", key) == DocumentLink(**link)
+    (identity,) = {path.split("/")[4].partition("?")[0] for path in server.paths}
+    assert key_of(identity) == key
+    of = f"/tenants/acme/documents/{identity}"
+    assert server.paths == [of, of, f"{of}?all_versions=true", f"{of}/link"]
+    assert all("/execute-api/aws4_request" in headers["Authorization"] for headers in server.headers)
+
+
+def test_a_cited_document_is_opened_with_the_users_token() -> None:
+    link = {"url": "https://bucket.example/a", "expires_at": "2026-01-01T00:00:00Z"}
+    with serving(answered(link)) as server:
+        assert client(server).link_to_cited("s3://bucket/a.md", "ticket", token="a.b.c") == DocumentLink(**link)
+    assert (server.paths, server.headers[0]["Authorization"]) == (["/documents/link"], "Bearer a.b.c")
+    assert parse(DocumentLinkRequest, json.loads(server.bodies[0])).ticket == "ticket"
+
+
+def test_which_field_is_wrong_is_known() -> None:
+    reported = {"type": "urn:kbfleet:problem:invalid-input", "detail": "…", "field": "key"}
+    with serving(answered(reported, 400)) as server, pytest.raises(KbfleetProblem) as raised:
+        client(server).grant_upload("acme", "virus.exe", 1)
+    assert raised.value.field == "key"
 
 
 def test_what_is_asked_too_fast_is_asked_again_when_kbfleet_says() -> None:
@@ -301,8 +352,19 @@ def test_the_examples_can_be_copied_without_kbfleet() -> None:
 def test_the_page_says_what_to_do_about_every_problem_of_the_operations_that_the_client_calls() -> None:
     page = (EXAMPLES.parent / "docs" / "calling.md").read_text("utf-8")
     api = document()
-    for path in ("/ask", "/tenants/{tenant_id}/ask", "/tenants/{tenant_id}/uploads"):
-        for status, response in api["paths"][path]["post"]["responses"].items():
+    document_path = "/tenants/{tenant_id}/documents/{document}"
+    called = [
+        ("post", "/ask"),
+        ("post", "/tenants/{tenant_id}/ask"),
+        ("post", "/tenants/{tenant_id}/uploads"),
+        ("get", "/tenants/{tenant_id}/documents"),
+        ("get", document_path),
+        ("delete", document_path),
+        ("get", f"{document_path}/link"),
+        ("post", "/documents/link"),
+    ]
+    for method, path in called:
+        for status, response in api["paths"][path][method]["responses"].items():
             assert status < "400" or f" {status}" in page
             types = re.findall(r"urn:kbfleet:problem:([a-z-]+)", response["description"]) if status < "500" else []
             assert [each for each in types if f"`{each}`" not in page] == []

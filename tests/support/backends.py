@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import django
 from django.conf import settings
 
+from examples.documents_page import TEMPLATES
+
 if TYPE_CHECKING:
     from examples.kbfleet_client import Kbfleet
 
@@ -29,6 +31,7 @@ ANSWER: dict[str, Any] = {
                     "page": None,
                     "metadata": {},
                     "score": 0.5,
+                    "ticket": None,
                 }
             ],
         }
@@ -85,14 +88,19 @@ def django_backend() -> DjangoBackend:
         settings.configure(
             SECRET_KEY="of a test",
             ROOT_URLCONF="examples.django_app.urls",
-            DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+            # One for all threads: a browser's requests come in others than that which makes users.
+            DATABASES={
+                "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "file:users?mode=memory&cache=shared"}
+            },
+            TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [TEMPLATES]}],
             INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"],
             MIDDLEWARE=[
                 "django.contrib.sessions.middleware.SessionMiddleware",
                 "django.contrib.auth.middleware.AuthenticationMiddleware",
             ],
-            ALLOWED_HOSTS=["testserver"],
+            ALLOWED_HOSTS=["testserver", "127.0.0.1"],
             KBFLEET_URL="http://127.0.0.1:9",
+            UPLOADS_TO="http://127.0.0.1:9",
         )
         django.setup()
         from django.core.management import call_command
