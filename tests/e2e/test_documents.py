@@ -36,10 +36,13 @@ def session(demo: Demo) -> boto3.Session:
 
 
 @pytest.fixture(scope="module")
-def api(demo: Demo, session: boto3.Session, kbfleet: KbFleet) -> FleetApi:
+def api(demo: Demo, session: boto3.Session, kbfleet: KbFleet) -> Iterator[FleetApi]:
     ran = kbfleet("tenant", "add", TENANT)
     assert ran.returncode == 0, ran.stderr
-    return FleetApi(demo.outputs["ApiUrl"], session)
+    yield FleetApi(demo.outputs["ApiUrl"], session)
+    # All that it was answered from is gone, which waits for somebody to accept it.
+    gone = kbfleet("tenant", "offboard", TENANT, "--retention-days", "0", "--confirm", TENANT, "--wait")
+    assert gone.returncode == 0, gone.stderr
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def attempt_all(row: Row, store: str, *, parts: int = 1) -> None:
     resources = f"{RESOURCES // parts or 1} by each of: {', '.join(_BREACHES)}"
     row.findings.append(
         f"{NAMES // parts} by documents' names, {METADATA_FILES // parts} by metadata files, "
-        f"{len(_DOCUMENT_ATTEMPTS)} by documents' ids, places in lists and tickets, "
+        f"{len(DOCUMENT_ATTEMPTS)} by documents' ids, places in lists and tickets, "
         f"{EVENTS // parts} by forged events, {resources}, each of which made one incident"
     )
 
@@ -102,7 +102,7 @@ def _opened(hostile: HostileDocuments, uri: str, ticket: str) -> str:
 
 
 _USER = str(sample("post_link", ATTACKER)["requestContext"]["authorizer"]["user_id"])
-_DOCUMENT_ATTEMPTS: dict[str, Callable[[HostileDocuments, str], str]] = {
+DOCUMENT_ATTEMPTS: dict[str, Callable[[HostileDocuments, str], str]] = {
     "the victim's key": lambda hostile, _: _sent(hostile, "get_document", SECRET),
     "a link to the victim's key": lambda hostile, _: _sent(hostile, "get_link", SECRET),
     "a path to the victim's bucket": lambda hostile, _: _sent(
@@ -133,7 +133,7 @@ def _by_document(row: Row, hostile: HostileDocuments) -> None:
     """Whatever is asked for the attacker, nothing of the victim's is answered, opened or deleted."""
     uri, s3 = f"s3://{hostile.victims_bucket}/{SECRET}", hostile.lives.client("s3")
     assert SECRET in {each["key"] for each in hostile.lives.api("get_documents", VICTIM)["documents"]}
-    for what, attempt in _DOCUMENT_ATTEMPTS.items():
+    for what, attempt in DOCUMENT_ATTEMPTS.items():
         body = attempt(hostile, uri)
         versions = s3.list_object_versions(Bucket=hostile.victims_bucket, Prefix=SECRET)
         untouched = versions["Versions"][0]["IsLatest"] and not versions.get("DeleteMarkers")

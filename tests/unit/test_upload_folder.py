@@ -31,6 +31,7 @@ from kbfleet.contracts.documents import GrantedUploadBody
 from kbfleet.domain.uploads import MAX_DOCUMENT_BYTES, MOST_UPLOADS
 from tests.support.folder_uploads import FolderUploads, Killed
 from tests.support.samples import ACME
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.unit.test_document_examination import OLE, PICTURE, SCANNED, encrypted_word, excel, pdf, word
 
 NFC, NFD = (unicodedata.normalize(form, "ガイド.md") for form in ("NFC", "NFD"))
@@ -465,11 +466,16 @@ def test_whoever_stops_it_is_told_how_it_goes_on(
     def stop(_: str) -> None:
         if len(world.sent) == 5 and not ending.is_set():
             signal.pthread_kill(main, signal.SIGINT)
-            assert ending.wait(60)
+            assert ending.wait(PATIENCE_SECONDS)
 
     monkeypatch.setattr(upload_command, "_say_that_it_ends", said)
     world.before_sending = stop
-    result = upload(folder, "--json")
+    # Whatever runs in the background of a shell, such as these tests, is born deaf to it.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = upload(folder, "--json")
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert result.exit_code == 130
     assert "Ending: what is being sent comes to its end first." in result.stderr
     assert "The same command goes on with what was not sent." in result.stderr
