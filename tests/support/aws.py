@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partialmethod
 from typing import Any
 from unittest.mock import patch
@@ -76,6 +76,20 @@ def _with_encoded_keys(response: S3Response, give: Callable[[S3Response], TYPE_R
         return give(response)
 
 
+def _of_what_is_asked_for(response: S3Response, give: Callable[[S3Response], TYPE_RESPONSE]) -> TYPE_RESPONSE:
+    """moto copies all versions of a bucket, deeply, before it leaves out those of other prefixes."""
+    prefix = response._get_querystring(response.request, response.uri).get("prefix", [""])[0]
+    keys = response.backend.get_bucket(response.bucket_name).keys
+    all_of_them = keys.iterlists
+
+    def narrowed() -> Iterator[tuple[str, Any]]:
+        return ((key, versions) for key, versions in all_of_them() if key.startswith(prefix))
+
+    with patch.object(keys, "iterlists", narrowed):
+        return give(response)
+
+
+S3Response.list_object_versions = partialmethod(_of_what_is_asked_for, S3Response.list_object_versions)
 S3Response.list_object_versions = partialmethod(_with_encoded_keys, S3Response.list_object_versions)
 
 
