@@ -292,7 +292,9 @@ def remove_document(
         erased = removal.erase(bucket, key, until=until)
     else:
         removal.delete(bucket, key)
-    return Deletion(_after(found, documents, tenant_id), erased.versions if erased else None, erased is None or erased.whole)
+    return Deletion(
+        _after(found, documents, tenant_id), erased.versions if erased else None, erased is None or erased.whole
+    )
 
 
 def _after(before: TenantDocument, documents: TenantDocuments, tenant_id: TenantId) -> TenantDocument:
