@@ -150,7 +150,6 @@ class TestTheList:
         assert "1 in the bucket whose key begins with a: 1 answered from." in said
 
 
-
 def answers_to(verb: str, key: str) -> Sequence[object]:
     """To the request behind a command for one document."""
     deletion = Deletion(document(key, DocumentStatus.DELETED), None, whole=True)
