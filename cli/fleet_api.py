@@ -18,6 +18,7 @@ from xml.etree.ElementTree import ParseError, fromstring
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -487,10 +488,7 @@ class FleetApi:
 
     def _signed(self, kind: type[Body], method: str, path: str, body: dict[str, Any] | None = None) -> Body:
         request = self._request(method, path, body)
-        credentials = self.session.get_credentials()
-        if credentials is None:
-            raise FleetUnreachable("There are no AWS credentials to sign with. Set AWS_PROFILE, or log in.")
-        SigV4Auth(credentials.get_frozen_credentials(), "execute-api", self.session.region_name).add_auth(request)
+        SigV4Auth(self._credentials(), "execute-api", self.session.region_name).add_auth(request)
         try:
             return self._send(kind, request)
         except Refused as refused:
@@ -498,6 +496,17 @@ class FleetApi:
                 raise
             named = path.split("/")[2] if path.startswith("/tenants/") else (body or {})["tenant_id"]
             raise self._with_similar_ids(refused, named.partition("?")[0]) from refused
+
+    def _credentials(self) -> ReadOnlyCredentials:
+        """Raises: FleetUnreachable, also where they end in the middle of a command and cannot be had anew."""
+        try:
+            credentials = self.session.get_credentials()
+            frozen = credentials.get_frozen_credentials() if credentials is not None else None
+        except (BotoCoreError, ClientError) as error:
+            raise FleetUnreachable(f"Nothing could be signed: {_why_it_failed(error, self.session)}") from error
+        if frozen is None:
+            raise FleetUnreachable("There are no AWS credentials to sign with. Set AWS_PROFILE, or log in.")
+        return frozen
 
     def _with_similar_ids(self, refused: Refused, tenant_id: str) -> Refused:
         """Only of what is asked with the operator's own rights: a tenant's user must not learn of other tenants."""
@@ -578,7 +587,9 @@ def refused_by_s3(tenant_id: TenantId, status: int, content: bytes) -> UploadRef
         return UploadRefused(str(BucketGone.of(tenant_id)))
     # Of the form itself S3 says "Invalid according to Policy: Policy expired."; of what signed it, ExpiredToken.
     expired = code == "ExpiredToken" or (code == "AccessDenied" and "expired" in message)
-    return UploadRefused(f"S3 did not take the document: {code}: {message}", passing=status >= 500, expired=expired)
+    # A line that is too slow is a 400 (Amazon S3 API reference, Error responses).
+    passing = status >= 500 or code == "RequestTimeout"
+    return UploadRefused(f"S3 did not take the document: {code}: {message}", passing=passing, expired=expired)
 
 
 def _refused(answer: AWSResponse) -> Refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
@@ -76,33 +76,42 @@ def _walk(folder: Path, found: FoundDocuments) -> None:
             found.refused.append((folder, f"It cannot be listed: {error.strerror}."))
             continue
         files: list[tuple[Path, str]] = []
+        # What a filter is to hide must not be sent without the attributes that hide it.
+        unread: dict[Path, str] = {}
         for entry in entries:
             path = folder / entry.name
             if entry.name.startswith("."):
                 found.left_out.append((path, "It is hidden."))
             elif entry.is_symlink():
                 found.left_out.append((path, "It is a symbolic link."))
+                unread |= _not_beside(path, "Its metadata file is a symbolic link.")
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append((path, f"{prefix}{entry.name}/"))
             elif entry.is_file(follow_symlinks=False):
                 files.append((path, f"{prefix}{entry.name}"))
             else:
                 found.left_out.append((path, "It is no file."))
-        _Folder(found).take(files)
+                unread |= _not_beside(path, "Its metadata file is no file.")
+        _Folder(found, unread).take(files)
 
 
 @dataclass
 class _Folder:
-    """Documents of one folder, with the metadata files among them."""
+    """Documents of one folder, with the metadata files among them.
+
+    Args:
+        unread: why those documents are refused whose metadata files are not taken.
+    """
 
     found: FoundDocuments
+    unread: Mapping[Path, str] = field(default_factory=dict)
 
     def take(self, files: Sequence[tuple[Path, str]], *, beside: bool = False) -> None:
         """Args: beside: whether metadata files that are not among these are looked for."""
         metadata: dict[Path, list[Path]] = defaultdict(list)
         for path, _ in files:
             if _is_metadata(path):
-                metadata[_same(path.parent / path.name[: -len(METADATA_SUFFIX)])].append(path)
+                metadata[_same(_document_of(path))].append(path)
         for path, key in files:
             if _is_metadata(path):
                 continue
@@ -116,13 +125,20 @@ class _Folder:
             reason = "It has several metadata files, whose names differ in their form of Unicode only."
             self.found.refused.append((path, reason))
             return
+        if (reason := self.unread.get(_same(path))) is not None:
+            self.found.refused.append((path, reason))
+            return
         try:
             stat = path.stat()
+            beside = [each.stat() for each in metadata]
         except OSError as error:
             self.found.refused.append((path, f"It cannot be read: {error.strerror}."))
             return
         if not S_ISREG(stat.st_mode):
             self.found.refused.append((path, "It is no file."))
+            return
+        if not all(S_ISREG(each.st_mode) for each in beside):
+            self.found.refused.append((path, "Its metadata file is no file."))
             return
         document = LocalDocument(path, key, stat.st_size, next(iter(metadata), None))
         self.found.documents.append(document)
@@ -130,6 +146,15 @@ class _Folder:
 
 def _is_metadata(path: Path) -> bool:
     return path.name.lower().endswith(METADATA_SUFFIX)
+
+
+def _document_of(metadata: Path) -> Path:
+    return metadata.parent / metadata.name[: -len(METADATA_SUFFIX)]
+
+
+def _not_beside(path: Path, reason: str) -> Mapping[Path, str]:
+    """Why the document is refused whose metadata file that would be; nothing for what would be none."""
+    return {_same(_document_of(path)): reason} if _is_metadata(path) else {}
 
 
 def _same(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -13,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from stat import S_ISREG
 from threading import BoundedSemaphore, Event, Lock
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from cli.fleet_api import FleetApi, FleetUnreachable, NoAnswer, Refused, UploadRefused
 from cli.local_documents import FoundDocuments, LocalDocument
 from kbfleet.contracts.documents import GrantedUploadBody, UploadBody
-from kbfleet.domain.document_examination import EDGE_BYTES, DocumentFault, DocumentSample, examine
+from kbfleet.domain.document_examination import EDGE_BYTES, DocumentFault, DocumentSample, findings
 from kbfleet.domain.document_names import form_of
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
@@ -119,7 +121,7 @@ def checked(
     size, head, tail, md5 = _looked_into(document.path)
     metadata_size = document.metadata.stat().st_size if document.metadata is not None else None
     small = metadata_size is not None and metadata_size <= MAX_METADATA_BYTES
-    metadata = document.metadata.read_bytes() if document.metadata is not None and small else None
+    metadata = _content(document.metadata) if document.metadata is not None and small else None
     sample = DocumentSample(document.key, size, head, tail, metadata_size=metadata_size, metadata=metadata)
     _require_readable(sample, although=although, warn=warn)
     key = DocumentKey(document.key)
@@ -130,7 +132,7 @@ def checked(
 
 def _looked_into(path: Path) -> tuple[int, bytes | None, bytes, str]:
     """Size, first and last bytes, and MD5 of a file; the size alone of one that is too large whatever is in it."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_DOCUMENT_BYTES:
             return size, None, b"", ""
@@ -141,21 +143,36 @@ def _looked_into(path: Path) -> tuple[int, bytes | None, bytes, str]:
         return size, head, file.read(EDGE_BYTES), md5
 
 
+def _content(path: Path) -> bytes:
+    with _opened(path) as file:
+        return file.read()
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file that was one when it was found. Raises: OSError where a pipe, which would never end, or a device has taken
+    its place since."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    if not S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no file any more", str(path))
+    return file
+
+
 def _md5(content: bytes = b"") -> Any:
     """For comparison with what S3 has; nothing is protected by it."""
     return hashlib.md5(content, usedforsecurity=False)
 
 
 def _require_readable(sample: DocumentSample, *, although: bool, warn: Callable[[str], None]) -> None:
-    finding = examine(sample)
-    if finding is None:
-        return
-    said = f"{finding.explanation} {finding.remedy}"
-    if finding.fault in _NEVER_TAKEN:
-        raise Unacceptable(said)
-    if finding.certain and not although:
-        raise Unacceptable(f"{said} --force sends it all the same.")
-    warn(said)
+    found = findings(sample)
+    # The metadata file of a document that is sent although it is damaged must be good all the same.
+    for finding in sorted(found, key=lambda finding: finding.fault not in _NEVER_TAKEN):
+        said = f"{finding.explanation} {finding.remedy}"
+        if finding.fault in _NEVER_TAKEN:
+            raise Unacceptable(said)
+        if finding.certain and not although:
+            raise Unacceptable(f"{said} --force sends it all the same.")
+        warn(said)
 
 
 def _with_attributes(metadata: bytes, attributes: Mapping[str, object]) -> dict[str, Any]:
@@ -220,8 +237,8 @@ class Uploading:
         return sorted(self._files, key=lambda file: (file.path, file.key))
 
     def _note(self, path: Path, status: UploadStatus, **more: Any) -> None:
-        # A name that is no Unicode must not keep the others from being told.
-        noted = UploadedFile(os.fsencode(path).decode("utf-8", "backslashreplace"), status, **more)
+        # A name that is no Unicode must not keep the others from being told; reasons repeat names.
+        noted = UploadedFile(_written(str(path)), status, **{**more, "reason": _written(more.get("reason", ""))})
         with self._lock:
             self._files.append(noted)
         self.tell(noted)
@@ -305,7 +322,7 @@ class Uploading:
         with ExitStack() as held:
             if one.upload.size > _LARGE_BYTES:
                 held.enter_context(self._large)
-            content = one.document.path.read_bytes()
+            content = _content(one.document.path)
             if _md5(content).hexdigest() != one.upload.md5:
                 raise UploadRefused("It has changed since it was looked at. Run the command again.")
             self._patiently(lambda: self.api.upload(self.tenant_id, form, content))
@@ -329,6 +346,10 @@ class Uploading:
                 if not refused.passing or self._stopped.wait(pause):
                     raise
         return call()
+
+
+def _written(text: str) -> str:
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _said(about: str, text: str) -> str:

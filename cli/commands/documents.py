@@ -31,6 +31,7 @@ from kbfleet.domain.document_names import appearance, form_of
 from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.printable import printable
 
 
 class _ListingGroup(TyperGroup):
@@ -84,10 +85,10 @@ def list_documents(
         if body.documents:
             yield _failures(body.documents) if failed else _listing(body.documents)
         if not failed:
-            yield _summary(tenant, body.documents)
+            yield _summary(tenant, body.documents, prefix)
             yield from _clashes(body.documents)
         elif not body.documents and body.not_known is None:
-            yield f"{DONE} No document of tenant {tenant} is known to have failed."
+            yield f"{DONE} No document of tenant {tenant}{_beginning(prefix)} is known to have failed."
         if body.not_known is not None:
             yield from not_known_lines(body.not_known)
         if body.retry and body.retry.ended_at is None:
@@ -179,17 +180,22 @@ def _caption(documents: Sequence[DocumentBody]) -> str:
     )
 
 
-def _summary(tenant: TenantId, documents: Sequence[DocumentBody]) -> str:
+def _beginning(prefix: str) -> str:
+    return f" whose key begins with {literal(prefix)}" if prefix else ""
+
+
+def _summary(tenant: TenantId, documents: Sequence[DocumentBody], prefix: str) -> str:
+    """Args: prefix: how the keys of all of these begin; whatever else there is, is not counted."""
     counts = Counter(each.status for each in documents)
     gone = counts.pop(DocumentStatus.DELETED, 0)
     in_bucket = sum(counts.values())
     if not in_bucket and not gone:
-        return f"Tenant {tenant} has no documents."
+        return f"Tenant {tenant} has no document{_beginning(prefix) or 's'}."
     parts = [f"{counts[status]:,} {word}" for status, word in _WORDS.items() if counts[status]]
     listed = f": {', '.join(parts)}" if parts else ""
     deleted = f" {counted(gone, 'document')} deleted, and still answered from." if gone else ""
     sign = f"{DONE} " if counts[DocumentStatus.ANSWERED_FROM] == in_bucket and not gone else ""
-    return f"{sign}{in_bucket:,} in the bucket{listed}.{deleted}"
+    return f"{sign}{in_bucket:,} in the bucket{_beginning(prefix)}{listed}.{deleted}"
 
 
 def _clashes(documents: Iterable[DocumentBody]) -> Iterator[str]:
@@ -281,7 +287,7 @@ def open_document(
     key = api.meant_key(tenant, key)
     link = api.document_link(tenant, key)
     if output is not None:
-        output.write_bytes(api.opened(link))
+        _write(output, api.opened(link))
     if browser:
         typer.launch(link.url)
 
@@ -292,6 +298,14 @@ def open_document(
             yield literal(link.url)
 
     present(link, shown, as_json=as_json)
+
+
+def _write(output: Path, content: bytes) -> None:
+    """Raises: InvalidInput."""
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise InvalidInput("output", f"cannot be written: {error.strerror}.") from error
 
 
 @app.command("delete")
@@ -313,7 +327,7 @@ def delete_document(
     api = FleetApi.of_stack(stack, region)
     key = api.meant_key(tenant, key)
     if not yes:
-        _confirm(literal(key), for_good=all_versions)
+        _confirm(key, for_good=all_versions)
     with Progress("Deleting") as progress:
 
         def removed(versions: int) -> None:
@@ -341,8 +355,9 @@ def delete_document(
 
 def _confirm(key: str, *, for_good: bool) -> None:
     """Raises: InvalidInput when the answer is not yes."""
+    question = f"Delete {printable(key)}{' with all its versions, for good' if for_good else ''}?"
     try:
-        agreed = typer.confirm(f"Delete {key}{' with all its versions, for good' if for_good else ''}?", err=True)
+        agreed = typer.confirm(question, err=True)
     except typer.Abort:
         raise InvalidInput("key", "nobody answered; nothing was done. Give --yes.") from None
     if not agreed:

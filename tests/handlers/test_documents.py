@@ -301,6 +301,24 @@ class TestDeleting:
         synced.ingested_documents.forget(uri_of(KEY))
         assert send("get_document")[0] == 404
 
+    def test_an_erased_one_is_gone_only_where_bedrock_has_said_so(self, send: Send, synced: Fleet) -> None:
+        long = "x" * 200 + ".md"  # Bedrock takes its URI in no request
+        put(synced, long)
+        _, body = send("delete_document", long, all_versions="true")
+        assert (body["complete"], body["document"]["status"]) == (True, "UNKNOWN")
+        synced.ingested_documents.set(uri_of(KEY), IngestedStatus.INDEXED)
+        synced.ingested_documents.refusal = Throttled("Requests come too fast.")
+        status, body = send("delete_document", all_versions="true")
+        assert (status, body["versions_removed"], body["document"]["status"]) == (200, 1, "UNKNOWN")
+        # Nor is it said that there is none before somebody has looked.
+        assert send("get_document")[0] == 429
+        synced.ingested_documents.refusal = None
+        assert send("get_document")[1]["status"] == "DELETED"
+        synced.ingested_documents.forget(uri_of(KEY))
+        assert send("get_document")[0] == 404
+        _, body = send("delete_document", "prices.md", all_versions="true")
+        assert body["document"]["status"] == "GONE"
+
     def test_one_that_takes_longer_says_that_more_is_left(self, send: Send, synced: Fleet) -> None:
         synced.document_removal.interrupted = True
         assert send("delete_document", all_versions="true")[1]["complete"] is False

@@ -171,6 +171,16 @@ class TestByBedrock:
     def test_what_a_job_has_read_since_is_current_whatever_its_date(self) -> None:
         assert said(IngestedStatus.INDEXED, BEFORE - timedelta(days=1), BEFORE, NOT_COUNTED) == "ANSWERED_FROM"
 
+    @pytest.mark.parametrize("status", [IngestedStatus.INDEXED, IngestedStatus.FAILED])
+    def test_a_job_that_had_begun_before_the_change_may_have_read_the_version_before(
+        self, status: IngestedStatus
+    ) -> None:
+        assert said(status, READ_UNTIL, WITHIN) == "UNKNOWN"
+        running = replace(SYNCED, job=replace(RUNNING, started_at=LATER - timedelta(minutes=1)))
+        assert said(status, LATER + timedelta(minutes=1), LATER, running) == "NOT_SEEN_YET"
+        # Given to Bedrock by itself, when no job was at work.
+        assert said(status, STILL_LATER, WITHIN) in {"ANSWERED_FROM", "LEFT_OUT"}
+
     def test_that_it_does_not_know_what_was_read_settles_nothing(self) -> None:
         assert said(IngestedStatus.NOT_FOUND, None, BEFORE, NOT_COUNTED) == "UNKNOWN"
 

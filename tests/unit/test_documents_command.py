@@ -33,6 +33,7 @@ from kbfleet.domain.document_status import (
 )
 from kbfleet.domain.failed_documents import FailedDocument
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.printable import printable
 from tests.support.clock import START
 from tests.support.hostile_keys import HOSTILE_KEYS
 from tests.support.hostile_words import assert_printable
@@ -136,6 +137,18 @@ class TestTheList:
         body = json.loads(run("acme", "--json").stdout)
         assert [each["status"] for each in body["documents"]] == ["ANSWERED_FROM", "LEFT_OUT"]
 
+    @pytest.mark.parametrize("option", [[], ["--failed"]], ids=["all", "failed"])
+    def test_what_is_said_of_a_part_is_not_said_of_all(
+        self, run: Run, asked: Callable[..., Asked], option: list[str]
+    ) -> None:
+        asked(page())
+        assert "whose key begins with handbook/[a]" in run("acme", "--prefix", "handbook/[a]", *option).stdout
+
+    def test_a_sum_of_a_part_says_so(self, run: Run, asked: Callable[..., Asked]) -> None:
+        asked(page(document()))
+        said = run("acme", "--prefix", "a").stdout
+        assert "1 in the bucket whose key begins with a: 1 answered from." in said
+
 
 def answers_to(verb: str, key: str) -> Sequence[object]:
     """To the request behind a command for one document."""
@@ -234,6 +247,13 @@ class TestOneDocument:
 
 
 class TestDeleting:
+    @pytest.mark.parametrize("key", ["a[1]\\.pdf", "[bold]a[/].md", "a\n\x1b[2J\u202e.md"])
+    def test_whoever_is_asked_reads_the_key_itself(self, run: Run, asked: Callable[..., Asked], key: str) -> None:
+        asked()
+        asks = run("delete", "acme", key, given="n\n").stderr
+        assert f"Delete {printable(key)}? [y/N]" in asks
+        assert_printable(asks.replace("\n", ""))
+
     def test_nobody_who_says_nothing_deletes(self, run: Run, asked: Callable[..., Asked]) -> None:
         requests = asked()
         for given in ("", "n\n"):
@@ -267,6 +287,15 @@ def test_a_document_is_saved_as_it_is(run: Run, asked: Callable[..., Asked], tmp
     assert result.exit_code == 0, result.output
     assert (tmp_path / "b.md").read_bytes() == b"\x00\xff"
     assert server.paths == ["/a/../b%2F.md?X-Amz-Expires=300"]
+
+
+def test_where_it_cannot_be_saved_it_says_why(
+    run: Run, asked: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked(DocumentLinkBody(url="https://b.example.com/a.md", expires_at=START))
+    monkeypatch.setattr(FleetApi, "opened", lambda *_: b"a")
+    result = run("open", "acme", "a.md", "--output", str(tmp_path / "no" / "a.md"))
+    assert (result.exit_code, result.stderr.strip()) == (2, "✗ output: cannot be written: No such file or directory.")
 
 
 def test_the_first_page_is_enough_to_complete_a_key(asked: Callable[..., Asked]) -> None:

@@ -128,6 +128,22 @@ class TestMetadataFiles:
         assert keys(found) == []
         assert "several metadata files" in reasons(found, folder)[NFC]
 
+    def test_one_that_is_not_taken_keeps_its_document(self, tmp_path: Path) -> None:
+        """Else it were sent without the attributes by which a filter hides it."""
+        for name in ("link.md", "pipe.md", "fine.md", "given.md"):
+            (tmp_path / name).write_bytes(b"a")
+        (tmp_path / "elsewhere").write_text("{}")
+        (tmp_path / "link.md.metadata.json").symlink_to("elsewhere")
+        os.mkfifo(tmp_path / "pipe.md.metadata.json")
+        found = found_in([tmp_path])
+        assert {path.name: reason for path, reason in found.refused if path.suffix == ".md"} == {
+            "link.md": "Its metadata file is a symbolic link.",
+            "pipe.md": "Its metadata file is no file.",
+        }
+        assert {document.path.name for document in found.documents} == {"elsewhere", "fine.md", "given.md"}
+        pipe = [tmp_path / "pipe.md", tmp_path / "pipe.md.metadata.json"]
+        assert [reason for _, reason in found_in(pipe).refused] == ["Its metadata file is no file."]
+
     def test_one_without_its_document_is_refused(self, tmp_path: Path) -> None:
         folder = write(tmp_path, "rules.pdf", "other.pdf.metadata.json", "a/rules.pdf.metadata.json")
         found = found_in([folder])

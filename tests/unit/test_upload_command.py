@@ -261,6 +261,7 @@ def test_the_api_is_asked_as_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (503, b"<Error><Code>SlowDown</Code></Error>", True, False),
         (500, b"", True, False),
+        (400, b"<Error><Code>RequestTimeout</Code></Error>", True, False),
         (400, b"<html>", False, False),
         (400, b"<Error><Code>EntityTooLarge</Code></Error>", False, False),
         (400, b"<Error><Code>ExpiredToken</Code></Error>", False, True),

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from botocore.exceptions import TokenRetrievalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -24,7 +25,7 @@ from typer.testing import CliRunner
 import cli.main
 import cli.uploading
 from cli.commands import upload as upload_command
-from cli.fleet_api import NoAnswer, Refused, UploadRefused
+from cli.fleet_api import FleetApi, NoAnswer, Refused, UploadRefused
 from cli.local_documents import found_in
 from cli.uploading import Uploading, UploadStatus
 from kbfleet.contracts.documents import GrantedUploadBody
@@ -182,6 +183,11 @@ ODD_METADATA = {
 }
 
 
+def _become_pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
 class TestOddFiles:
     def test_each_is_told_for_what_it_is_and_nothing_of_it_is_sent(self, world: FolderUploads, tmp_path: Path) -> None:
         folder = write(tmp_path, {name: content for name, (content, _) in ODD.items()} | {"good.md": b"# Good"})
@@ -202,6 +208,19 @@ class TestOddFiles:
         result = upload(folder, "--json")
         assert (result.exit_code, world.sent) == (1, ["good.md"])
         assert statuses(result, folder) == {"r\\xffules.md": "REFUSED", "good.md": "SENT"}
+
+    @pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["people", "programs"])
+    def test_also_where_two_of_them_clash_or_one_is_given_by_itself(
+        self, world: FolderUploads, tmp_path: Path, as_json: list[str]
+    ) -> None:
+        names = [os.fsdecode(b"\xff" + "é.md".encode()), os.fsdecode(b"\xff" + "e\u0301.md".encode())]
+        write(tmp_path, {name: b"a" for name in names} | {"fine.md": b"fine"})
+        result = upload(tmp_path, *as_json)
+        assert (result.exit_code, world.documents) == (1, ["fine.md"]), result.output
+        assert "is not its own" in result.stderr
+        result = upload(tmp_path / names[0], *as_json)
+        assert (result.exit_code, world.documents) == (1, ["fine.md"]), result.exception
+        assert "1 file refused" in result.stderr
 
     @pytest.mark.parametrize("name", DOUBTFUL)
     def test_what_may_yet_be_read_is_told_before_it_is_sent(
@@ -229,6 +248,34 @@ class TestOddFiles:
         result = upload(folder, "--force")
         assert (result.exit_code, world.sent) == (1, ["cut.pdf"])
         assert "cut.pdf: Its end is missing" in result.stderr
+
+    @pytest.mark.parametrize("metadata", [b"[1]", b'{"metadataAttributes": {"a": "' + b"x" * 20_000 + b'"}}'])
+    def test_but_never_without_what_its_metadata_file_says(
+        self, world: FolderUploads, tmp_path: Path, metadata: bytes
+    ) -> None:
+        write(tmp_path, {"cut.pdf": b"%PDF-1.4 cut", "cut.pdf.metadata.json": metadata})
+        result = upload(tmp_path, "--force")
+        assert (result.exit_code, world.held) == (1, {}), result.output
+        assert "Its metadata file" in result.stderr
+
+    @pytest.mark.timeout(60)
+    def test_a_pipe_that_has_taken_the_place_of_a_file_holds_nobody_up(
+        self, world: FolderUploads, tmp_path: Path
+    ) -> None:
+        folder = write(tmp_path, {"a.md": b"a", "b.md": b"b", "b.md.metadata.json": b"{}", "c.md": b"c"})
+        found = found_in([folder])
+        for name in ("a.md", "b.md.metadata.json"):
+            (folder / name).unlink()
+            os.mkfifo(folder / name)
+        world.before_granting = lambda: _become_pipe(folder / "c.md")
+        api = FleetApi.of_stack("kbfleet", None)
+        ended = Uploading(api, ACME, {}, False, lambda *_: None, lambda _: None, lambda: None).run(found)
+        said = {Path(file.path).name: (file.status, file.reason) for file in ended}
+        assert said == {
+            "a.md": (UploadStatus.REFUSED, "It cannot be read: it is no file any more."),
+            "b.md": (UploadStatus.REFUSED, "It cannot be read: it is no file any more."),
+            "c.md": (UploadStatus.NOT_SENT, "It cannot be read: it is no file any more."),
+        }
 
     def test_one_that_changes_after_it_was_looked_at_is_not_sent(self, world: FolderUploads, tmp_path: Path) -> None:
         folder = write(tmp_path, {"a.md": b"a", "b.md": b"b"})
@@ -349,6 +396,29 @@ class TestTroubles:
         assert "did not answer" in result.stderr
         world.troubles = []
         assert (upload(folder).exit_code, world.held) == (0, TREE)
+
+    def test_credentials_that_end_in_the_middle_leave_a_sum_of_what_was_sent(
+        self, world: FolderUploads, tmp_path: Path
+    ) -> None:
+        class OverSession:
+            region_name, profile_name = "eu-west-1", "night-watch"
+
+            def get_credentials(self) -> None:
+                raise TokenRetrievalError(provider="sso", error_msg="Token has expired and refresh failed")
+
+        over = FleetApi("https://api.example.com/v1", OverSession())  # type: ignore[arg-type]
+
+        def sign() -> None:
+            if world.sent:
+                over.tenant(ACME)
+
+        world.before_granting = sign
+        result = upload(write(tmp_path, {f"{number:03}.md": b"# a" for number in range(300)}))
+        assert result.exit_code == 1
+        assert f"{len(world.sent)} document" in result.stdout
+        assert f"{300 - len(world.sent)} documents not sent" in result.stderr
+        assert "with profile night-watch (Error when retrieving token from sso" in result.stderr
+        assert "Set AWS_PROFILE, or log in" in result.stderr
 
     def test_a_tenant_that_is_suspended_gets_nothing(self, world: FolderUploads, tmp_path: Path) -> None:
         world.troubles = [Refused(409, "TenantSuspended", "Tenant acme is suspended.")] * 8

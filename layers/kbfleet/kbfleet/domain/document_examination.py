@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -223,8 +223,18 @@ def examine(
             by ending and size, nothing is said of their documents.
         max_metadata_bytes: that the tenant's knowledge store takes.
     """
+    return next(iter(findings(sample, kind=kind, max_metadata_bytes=max_metadata_bytes)), None)
+
+
+def findings(
+    sample: DocumentSample,
+    *,
+    kind: KnowledgeBaseKind = KnowledgeBaseKind.VECTOR,
+    max_metadata_bytes: int = MAX_METADATA_BYTES,
+) -> Sequence[DocumentFinding]:
+    """As `examine`, all that is wrong with a document and with its metadata file."""
     found = [*_of_the_document(sample, kind), *_of_the_metadata(sample, max_metadata_bytes)]
-    return next((finding for finding in found if finding.certain), found[0] if found else None)
+    return sorted(found, key=lambda finding: not finding.certain)
 
 
 def explained(examination: Examination | None, words: str, key: str) -> DocumentFinding | None:

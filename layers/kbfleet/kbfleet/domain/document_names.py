@@ -82,7 +82,12 @@ def other_spellings(key: str) -> tuple[str, ...]:
     parts = [tuple(dict.fromkeys(unicodedata.normalize(form, part) for form in _FORMS)) for part in key.split("/")]
     few = sum(len(part) > 1 for part in parts) <= _MIXED_PARTS
     spellings = dict.fromkeys([*whole, *("/".join(mixed) for mixed in (product(*parts) if few else ()))])
-    return tuple(each for each in spellings if each != key and len(each.encode()) <= MAX_KEY_BYTES)
+    return tuple(each for each in spellings if each != key and _bytes(each) <= MAX_KEY_BYTES)
+
+
+def _bytes(name: str) -> int:
+    """Of UTF-8; also of a file's name that is none, which S3 refuses by itself."""
+    return len(name.encode("utf-8", "surrogatepass"))
 
 
 _FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")

@@ -164,6 +164,14 @@ class IndexState:
         job = self.sync.job
         return job if job is not None and job.started_at > entry.listed_from else None
 
+    def may_be_of_an_older_version(self, entry: BucketEntry, at: datetime) -> bool:
+        """Whether a job was at work then that had begun before a list of the bucket shows this version for certain: it
+        may have read the one before."""
+        read, job = self.read, self.sync.job
+        during_newest = read is not None and read.read_from <= entry.listed_from and at <= read.read_until + _CLOCKS
+        during_running = job is not None and job.started_at <= entry.listed_from and at >= job.started_at - _CLOCKS
+        return during_newest or during_running
+
     @property
     def job(self) -> str | None:
         """The one that has read what is answered from, where the ledger still has its name."""
@@ -235,6 +243,9 @@ def by_bedrock(
         return replace(said, status=DocumentStatus.BEING_INDEXED)
     # Only a job that saw it as it is now, or a later date, makes what Bedrock says be about this version of it.
     current = at is None or at >= entry.changed_at or index.is_read(entry)
+    ended = status is IngestedStatus.INDEXED or status.failing
+    if ended and current and at is not None and index.may_be_of_an_older_version(entry, at):
+        return ledgers
     if status is IngestedStatus.INDEXED and current:
         return replace(said, status=DocumentStatus.ANSWERED_FROM)
     if status.failing and current:

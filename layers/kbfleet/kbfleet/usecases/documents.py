@@ -10,6 +10,7 @@ from kbfleet.domain.document_names import form_of, key_in, other_spellings
 from kbfleet.domain.document_status import (
     ASKED_AT_ONCE,
     MAX_ASKED_URI,
+    UNKNOWN,
     Deletion,
     DocumentState,
     DocumentStatus,
@@ -151,7 +152,7 @@ class TenantDocuments:
         Bedrock has no time, nothing is said."""
         if tenant.knowledge_base_id is None or tenant.data_source_id is None:
             return {}
-        askable = [uri for uri in uris if len(uri.removeprefix("s3://")) <= MAX_ASKED_URI]
+        askable = list(filter(_can_be_asked_about, uris))
         found: dict[str, IngestedDocument] = {}
         for first in range(0, min(len(askable), BATCH * ASKED_AT_ONCE), BATCH):
             try:
@@ -170,7 +171,19 @@ class TenantDocuments:
             exactly: whether only that very key is meant; else one that looks the same is found, too.
 
         Raises:
-            TenantNotFound, DocumentNotFound, BucketGone; Throttled, NotReadyYet, AwsRefusal.
+            TenantNotFound, DocumentNotFound, BucketGone; Throttled, NotReadyYet, AwsRefusal. Throttled and NotReadyYet
+                also where nothing of it is in the bucket, and Bedrock has no time to say whether it is answered from.
+        """
+        found = self.look(tenant_id, key, exactly=exactly)
+        if found.entry is None and found.state.status is not DocumentStatus.DELETED:
+            raise _not_found(tenant_id, found.key, found.also_there)
+        return found
+
+    def look(self, tenant_id: TenantId, key: str, *, exactly: bool = False) -> TenantDocument:
+        """As `find`, of whatever key: one of which nothing is in the bucket has no `entry`, and is GONE only where that
+        is certain.
+
+        Raises: as `find`; DocumentNotFound only where the tenant needs to have no bucket.
         """
         tenant = self.registry.get(tenant_id)
         bucket = self.names.bucket(tenant.this_life)
@@ -193,11 +206,19 @@ class TenantDocuments:
             return replace(document, also_there=also, stray_metadata=stray)
         # Nothing is left of it in the bucket: it may be answered from all the same.
         uri = f"s3://{bucket}/{key}"
-        ingested = self._asked(tenant, bucket, [uri]).get(uri)
-        state = None if ingested is None else after_deletion(ingested)
-        if state is None or state.status is DocumentStatus.GONE:
-            raise _not_found(tenant_id, key, also)
-        return TenantDocument(uri, key, state, also_there=also)
+        return TenantDocument(uri, key, self._without_versions(tenant, bucket, uri), also_there=also)
+
+    def _without_versions(self, tenant: Tenant, bucket: str, uri: str) -> DocumentState:
+        """Raises: Throttled, NotReadyYet."""
+        if tenant.knowledge_base_id is None or tenant.data_source_id is None:
+            return _GONE
+        if not _can_be_asked_about(uri):
+            return UNKNOWN
+        try:
+            answer = self.ingested_documents.look_once(tenant.data_source(), bucket, [uri])
+        except ResourceMissing:
+            return UNKNOWN
+        return after_deletion(answer[0]) if answer else UNKNOWN
 
     def _looking_the_same(self, bucket: str, key: str, others: Sequence[str]) -> Collection[str]:
         """What is there of these names that look the same as a document's, and of metadata files beside them."""
@@ -223,6 +244,10 @@ class TenantDocuments:
 
 def _names_a_document(key: str) -> bool:
     return not key.endswith((METADATA_SUFFIX, "/"))
+
+
+def _can_be_asked_about(uri: str) -> bool:
+    return len(uri.removeprefix("s3://")) <= MAX_ASKED_URI
 
 
 _GONE = DocumentState(DocumentStatus.GONE)
@@ -267,11 +292,19 @@ def remove_document(
         erased = removal.erase(bucket, key, until=until)
     else:
         removal.delete(bucket, key)
+    return Deletion(
+        _after(found, documents, tenant_id), erased.versions if erased else None, erased is None or erased.whole
+    )
+
+
+def _after(before: TenantDocument, documents: TenantDocuments, tenant_id: TenantId) -> TenantDocument:
+    """What is true of a document that was just removed. That is done, whether or not anybody has time to say more."""
     try:
-        found = documents.find(tenant_id, key, exactly=True)
-    except DocumentNotFound:
-        found = replace(found, state=_GONE, entry=None, failure=None)
-    return Deletion(found, erased.versions if erased else None, erased is None or erased.whole)
+        now = documents.look(tenant_id, before.key, exactly=True)
+    except (DocumentNotFound, Throttled, NotReadyYet):
+        now = replace(before, state=UNKNOWN, entry=None, failure=None)
+    was_gone = before.state.status is DocumentStatus.GONE and now.entry is None
+    return replace(now, state=before.state) if was_gone else now
 
 
 def link_to(
