@@ -125,8 +125,8 @@ class _Folder:
             reason = "It has several metadata files, whose names differ in their form of Unicode only."
             self.found.refused.append((path, reason))
             return
-        if (reason := self.unread.get(_same(path))) is not None:
-            self.found.refused.append((path, reason))
+        if (unread := self.unread.get(_same(path))) is not None:
+            self.found.refused.append((path, unread))
             return
         try:
             stat = path.stat()

@@ -9,14 +9,15 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from stat import S_ISREG
 from threading import BoundedSemaphore, Event, Lock
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from cli.fleet_api import FleetApi, FleetUnreachable, NoAnswer, Refused, UploadRefused
 from cli.local_documents import FoundDocuments, LocalDocument
@@ -148,14 +149,19 @@ def _content(path: Path) -> bytes:
         return file.read()
 
 
-def _opened(path: Path) -> BinaryIO:
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
     """A file that was one when it was found. Raises: OSError where a pipe, which would never end, or a device has taken
     its place since."""
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
-    if not S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "it is no file any more", str(path))
-    return file
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file any more", str(path))
+        yield file
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """Opening a pipe waits for who writes into it; Windows has neither such pipes nor that flag."""
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _md5(content: bytes = b"") -> Any:
