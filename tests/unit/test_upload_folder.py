@@ -213,7 +213,7 @@ class TestOddFiles:
         self, world: FolderUploads, tmp_path: Path, as_json: list[str]
     ) -> None:
         names = [os.fsdecode(b"\xff" + "é.md".encode()), os.fsdecode(b"\xff" + "e\u0301.md".encode())]
-        write(tmp_path, {name: b"a" for name in names} | {"fine.md": b"fine"})
+        write(tmp_path, dict.fromkeys(names, b"a") | {"fine.md": b"fine"})
         result = upload(tmp_path, *as_json)
         assert (result.exit_code, world.documents) == (1, ["fine.md"]), result.output
         assert "is not its own" in result.stderr
