@@ -401,7 +401,10 @@ class TestWhatBedrockHasMadeOfIt:
         upload(fleet)
         fleet.request(ACME)
         fleet.tick_until_idle()
-        assert stuck(fleet)[:2] == (HopName.DOCUMENT, Verdict.BROKEN)
+        name, verdict, said = stuck(fleet)
+        assert (name, verdict) == (HopName.DOCUMENT, Verdict.BROKEN)
+        # An upload alone would send nothing of what is there as it is.
+        assert "Delete it by `kbfleet documents delete acme KEY`, and upload it again" in said
 
     def test_bedrock_is_at_it(self, fleet: Fleet) -> None:
         upload(fleet)

@@ -456,7 +456,7 @@ def _document(facts: DocumentFacts) -> Hop:
                 name,
                 Verdict.BROKEN,
                 "A job has read the bucket, and Bedrock does not know the document.",
-                f"Upload it again. If that changes nothing, `kbfleet tenant add {facts.tenant_id}` repairs a data "
+                f"{_anew(facts)} If that changes nothing, `kbfleet tenant add {facts.tenant_id}` repairs a data "
                 "source that reads another bucket or a part of this one.",
             )
     return Hop(name, Verdict.WAITING, f"Bedrock is working on it: {document.status}.")
@@ -500,7 +500,15 @@ def _retrieval(facts: DocumentFacts) -> Hop:
         name,
         Verdict.BROKEN,
         "Bedrock says that it is indexed, and a search for this document alone finds nothing.",
-        f"Upload it again, so that its vectors are written anew: `kbfleet upload {facts.tenant_id} FILE --key KEY`.",
+        f"Have its vectors written anew. {_anew(facts)}",
+    )
+
+
+def _anew(facts: DocumentFacts) -> str:
+    """Of a document that is to be read again as it is: an upload of what is there as it is sends nothing."""
+    return (
+        f"Delete it by `kbfleet documents delete {facts.tenant_id} KEY`, and upload it again by "
+        f"`kbfleet upload {facts.tenant_id} FILE --key KEY`."
     )
 
 
