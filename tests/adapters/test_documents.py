@@ -112,6 +112,14 @@ class DocumentsSuite:
         assert [(each.key, each.deleted) for each in self.listed(contents)] == [("a.m", False), ("a.md.old", False)]
         assert removal.erase(BUCKET, "a.md", until=START + timedelta(hours=1)).versions == 0
 
+    def test_the_first_of_its_key_is_known_as_that(self, contents: BucketContents, removal: DocumentRemoval) -> None:
+        for key in ("a.md", "b.md", "b.md", "c.md"):
+            self.put(key)
+        assert {each.key: each.first for each in self.listed(contents)} == {"a.md": True, "b.md": False, "c.md": True}
+        removal.delete(BUCKET, "a.md")
+        self.put("a.md")
+        assert {each.key: each.first for each in self.listed(contents)} == {"a.md": False, "b.md": False, "c.md": True}
+
     def test_exactly_the_one_that_is_meant_is_removed(
         self, contents: BucketContents, removal: DocumentRemoval, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -219,6 +227,18 @@ class TestS3(DocumentsSuite):
         self.s3.meta.events.register(
             "before-parameter-build.s3.ListObjectVersions", lambda params, **_: params.update(MaxKeys=size)
         )
+
+    def test_what_was_there_with_other_attributes_or_is_shown_in_part_is_not_known_as_the_first(
+        self, contents: BucketContents
+    ) -> None:
+        for key in ("a.md", "b.md"):
+            self.s3.put_object(Bucket=BUCKET, Key=f"{key}.metadata.json", Body=b"{}")
+            self.put(key)
+        self.s3.put_object(Bucket=BUCKET, Key="b.md.metadata.json", Body=b"{ }")
+        assert {each.key: each.first for each in self.listed(contents)} == {"a.md": True, "b.md": False}
+        self.by_pages_of(2)
+        # Behind the end of a page there may be more of its last key.
+        assert not any(each.first for each in self.listed(contents))
 
     @pytest.mark.parametrize("size", [1, 2, 3, 5])
     def test_a_metadata_file_on_another_page_is_found(self, contents: BucketContents, size: int) -> None:

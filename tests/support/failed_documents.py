@@ -176,7 +176,13 @@ class InMemoryBucketContents:
         found = self._described[uri]
         there = PresentVersion(found.changed_at, found.size)
         return BucketEntry(
-            key, there.changed_at, there.listed_from, found.size, found.metadata_bytes, self._objects[uri]
+            key,
+            there.changed_at,
+            there.listed_from,
+            found.size,
+            found.metadata_bytes,
+            self._objects[uri],
+            first=self.kept[uri] == 1,
         )
 
     def attributes(self, bucket: str, uri: str) -> bytes | None:

@@ -142,8 +142,9 @@ def said(
     sync: Sync = SYNCED,
     *,
     deleted: bool = False,
+    first: bool = False,
 ) -> str:
-    index, found = IndexState(sync, SOURCE), entry(changed, deleted=deleted)
+    index, found = IndexState(sync, SOURCE), replace(entry(changed, deleted=deleted), first=first)
     ingested = IngestedDocument("s3://b/a.md", status, "no text", at)
     return by_bedrock(found, ingested, index, by_ledger(found, None, index)[0]).status
 
@@ -180,6 +181,10 @@ class TestByBedrock:
         assert said(status, LATER + timedelta(minutes=1), LATER, running) == "NOT_SEEN_YET"
         # Given to Bedrock by itself, when no job was at work.
         assert said(status, STILL_LATER, WITHIN) in {"ANSWERED_FROM", "LEFT_OUT"}
+
+    @pytest.mark.parametrize("at", [READ_UNTIL, STILL_LATER])
+    def test_what_is_the_first_of_its_key_is_meant_whenever_the_job_began(self, at: datetime) -> None:
+        assert said(IngestedStatus.INDEXED, at, WITHIN, first=True) == "ANSWERED_FROM"
 
     def test_that_it_does_not_know_what_was_read_settles_nothing(self) -> None:
         assert said(IngestedStatus.NOT_FOUND, None, BEFORE, NOT_COUNTED) == "UNKNOWN"

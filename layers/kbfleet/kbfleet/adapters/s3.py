@@ -498,6 +498,9 @@ class S3BucketContents:
             each["Key"]: each for each in listed if each["IsLatest"] and (after is None or each["Key"] > after)
         }
         until = page["NextKeyMarker"] if page["IsTruncated"] else None
+        # Of the last key, there may be more on the next page.
+        versions = Counter(each["Key"] for each in listed)
+        alone = {key for key, number in versions.items() if number == 1 and key != until}
         documents = sorted(key for key in newest if not key.endswith((METADATA_SUFFIX, "/")))
         entries: list[BucketEntry] = []
         for key in documents[:limit]:
@@ -506,7 +509,8 @@ class S3BucketContents:
             if unseen and entries:
                 return EntryPage(entries, entries[-1].key)
             # So many keys are between the two that they are on different pages.
-            entries.append(_entry(key, newest[key], self._beside(bucket, key) if unseen else beside))
+            first = not unseen and alone.issuperset({key} if beside is None else {key, beside["Key"]})
+            entries.append(_entry(key, newest[key], self._beside(bucket, key) if unseen else beside, first=first))
         if len(documents) > limit:
             return EntryPage(entries, documents[limit - 1])
         return EntryPage(entries, until)
@@ -619,10 +623,11 @@ class _Fate(StrEnum):
         return {_Fate.KEPT: _Fate.ADDED, _Fate.DELETED: _Fate.GONE_BEFORE}.get(self, self)
 
 
-def _entry(key: str, newest: Any, beside: Any) -> BucketEntry:
+def _entry(key: str, newest: Any, beside: Any, *, first: bool) -> BucketEntry:
     """
     Args:
         newest, beside: versions of the document and of the metadata file, as they are listed; or delete markers.
+        first: whether both are the first ones of their keys.
     """
     if _is_marker(newest):
         marker = PresentVersion(newest["LastModified"], deleted=True)
@@ -640,6 +645,8 @@ def _entry(key: str, newest: Any, beside: Any) -> BucketEntry:
         newest["Size"],
         there["Size"] if there is not None else None,
         _revision(newest, there),
+        # A document that was there before its attributes may have been read without them.
+        first=first and (beside is None or beside["LastModified"] <= newest["LastModified"]),
     )
 
 

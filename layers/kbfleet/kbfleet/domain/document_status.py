@@ -60,6 +60,7 @@ class BucketEntry:
         metadata_bytes: of the metadata file; `None` if there is none.
         revision: as `BucketDocument` has it.
         deleted: whether it is not there any more.
+        first: whether certainly no other document, and none with other attributes, was under its key before.
     """
 
     key: str
@@ -69,6 +70,7 @@ class BucketEntry:
     metadata_bytes: int | None = None
     revision: str = ""
     deleted: bool = False
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,8 @@ class IndexState:
     def may_be_of_an_older_version(self, entry: BucketEntry, at: datetime) -> bool:
         """Whether a job was at work then that had begun before a list of the bucket shows this version for certain: it
         may have read the one before."""
+        if entry.first:
+            return False
         read, job = self.read, self.sync.job
         during_newest = read is not None and read.read_from <= entry.listed_from and at <= read.read_until + _CLOCKS
         during_running = job is not None and job.started_at <= entry.listed_from and at >= job.started_at - _CLOCKS
