@@ -218,7 +218,8 @@ def stores() -> Mapping[str, KnowledgeStore]:
         store_types(),
         StoreResources(
             names=fleet().names,
-            embedding_model_arn=fleet().model_arn(settings.embedding_model_id),
+            ingestion=settings.ingestion,
+            model_arn=fleet().model_arn,
             vector_bucket_name=settings.vector_bucket_name,
             collection_arn=settings.collection_arn,
             client=_client,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
+    from kbfleet.domain.profiles import Ingestion
     from kbfleet.domain.reconciliation import Reconciliation, TenantRound
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.domain.service_role import ServiceRole
@@ -287,6 +288,14 @@ class KnowledgeStore(Protocol):
         """`dataSourceConfiguration` of CreateDataSource."""
         ...
 
+    def ingestion_configuration(self) -> Mapping[str, object]:
+        """`vectorIngestionConfiguration` of CreateDataSource; empty where all of it is Bedrock's default."""
+        ...
+
+    def made_by(self, ingestion: Ingestion) -> Self:
+        """The same store, for knowledge that is made so; until then, for what the stack's parameters say."""
+        ...
+
 
 class KnowledgeBases(Protocol):
     def get(self, knowledge_base_id: str) -> KnowledgeBase | None: ...
@@ -344,9 +353,17 @@ class KnowledgeBases(Protocol):
         ...
 
     def update_data_source(
-        self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
+        self,
+        data_source: DataSourceReference,
+        name: str,
+        configuration: Mapping[str, object],
+        ingestion: Mapping[str, object] | None = None,
     ) -> DataSource:
         """Makes it read what `configuration` says, and nothing else, and gives it that name. Returns: what it is now.
+
+        Args:
+            ingestion: how it is to read from now on, if that is to change (`vectorIngestionConfiguration`). Bedrock
+                changes a parser's model and prompt, and nothing else of it.
 
         Raises: ResourceConflict when another has the name.
         """
@@ -365,9 +382,20 @@ class KnowledgeBases(Protocol):
         ...
 
     def create_data_source(
-        self, knowledge_base_id: str, name: str, *, configuration: Mapping[str, object], client_token: str
+        self,
+        knowledge_base_id: str,
+        name: str,
+        *,
+        configuration: Mapping[str, object],
+        client_token: str,
+        ingestion: Mapping[str, object] | None = None,
     ) -> DataSource:
-        """Raises: ResourceConflict when the name is taken."""
+        """
+        Args:
+            ingestion: how it reads (`vectorIngestionConfiguration`), where that is not Bedrock's default.
+
+        Raises: ResourceConflict when the name is taken.
+        """
         ...
 
     def start_ingestion(self, data_source: DataSourceReference, *, client_token: str) -> IngestionJob:

@@ -95,13 +95,13 @@ class Inquiry:
     """A question and how it is to be answered.
 
     Args:
-        passages: how many the answer may rest on.
+        passages: how many the answer may rest on; `None` for as many as the tenant's profile says.
         conversation: the one that is taken up, by the answerer's own name for it.
         kept: whether question and answer are kept, so that a conversation can go on from them.
     """
 
     question: Question
-    passages: int = DEFAULT_PASSAGES
+    passages: int | None = None
     filter: MetadataFilter | None = None
     conversation: str | None = None
     kept: bool = True
