@@ -97,7 +97,7 @@ class TestWhatIsTaken:
 
     @pytest.mark.parametrize("store", KNOWLEDGE_STORES)
     def test_the_default_is_taken_on_every_store(self, store: str) -> None:
-        assert fields_of(STACK_DEFAULTS.profile(store, embeds_itself=store == "MANAGED")) == []
+        assert fields_of(STACK_DEFAULTS.profile(store)) == []
 
     @pytest.mark.parametrize("name", ["a", "Office", "office-", "of--fice", "9lives", "x" * 33, "a\nb", "", None, 7])
     def test_a_name_that_is_none_is_refused(self, name: object) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from kbfleet.domain.answer import MAX_PASSAGES
 from kbfleet.domain.errors import ProfileRefused
@@ -173,6 +174,10 @@ class Limit:
     source: str
     whose: Whose = Whose.BEDROCK
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"minimum": self.least, "maximum": self.most}
+
     def rule(self) -> Rule:
         def broken(profile: Profile, _: StackOffer) -> bool:
             value = profile.value(self.field)
@@ -193,6 +198,12 @@ class TextLimit:
     pattern: str = r"(?s).*\S.*"
     looks: str = "text that is not all white space"
     whose: Whose = Whose.BEDROCK
+    seen: str = r"\S"
+    """The pattern as JSON Schema can say it."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"minLength": 1, "maxLength": self.longest, "pattern": self.seen}
 
     def rule(self) -> Rule:
         allowed = re.compile(self.pattern)
@@ -231,7 +242,7 @@ _WORDS = r"(?=\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?<=\S)"
 
 def _model(field: str) -> TextLimit:
     looks = "the id of a model or an inference profile"
-    return TextLimit(field, MAX_MODEL_LENGTH, _MODEL, MODEL_PATTERN, looks, Whose.KBFLEET)
+    return TextLimit(field, MAX_MODEL_LENGTH, _MODEL, MODEL_PATTERN, looks, Whose.KBFLEET, f"^{MODEL_PATTERN}$")
 
 
 TEXT_LIMITS: tuple[TextLimit, ...] = (
@@ -245,19 +256,34 @@ TEXT_LIMITS: tuple[TextLimit, ...] = (
         "Amazon Bedrock User Guide, Knowledge base prompt template; botocore model, TextPromptTemplate",
         rf"(?s).*{re.escape(SEARCH_RESULTS)}.*",
         f"text that contains {SEARCH_RESULTS}",
+        seen=re.escape(SEARCH_RESULTS),
     ),
-    TextLimit("answering.guardrail.id", 64, "botocore model of bedrock-agent-runtime", "[a-z0-9]+", "a guardrail's id"),
+    TextLimit(
+        "answering.guardrail.id",
+        64,
+        "botocore model of bedrock-agent-runtime",
+        "[a-z0-9]+",
+        "a guardrail's id",
+        seen="^[a-z0-9]+$",
+    ),
     TextLimit(
         "answering.guardrail.version",
         5,
         "botocore model of bedrock-agent-runtime, GuardrailConfiguration",
         "DRAFT|[1-9][0-9]{0,4}",
         "a number, or DRAFT",
+        seen="^(DRAFT|[1-9][0-9]{0,4})$",
     ),
     _model("answering.reranker.model"),
     TextLimit("answering.nothing_found.english", MAX_WORDS, "ours", _WORDS, "a line of text", Whose.KBFLEET),
     TextLimit("answering.nothing_found.japanese", MAX_WORDS, "ours", _WORDS, "a line of text", Whose.KBFLEET),
 )
+
+
+def schema_of(field: str) -> dict[str, Any]:
+    """What JSON Schema can say of a field's limits."""
+    limits: tuple[Limit | TextLimit, ...] = (*LIMITS, *TEXT_LIMITS)
+    return next(limit.schema for limit in limits if limit.field == field)
 
 
 def _store(profile: Profile, *types: str) -> bool:

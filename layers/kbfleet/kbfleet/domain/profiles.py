@@ -49,6 +49,10 @@ class ProfileName(ValidatedText):
 
 DEFAULT_PROFILE = ProfileName("default")
 
+EMBEDDING_THEMSELVES = frozenset({"MANAGED"})
+"""Knowledge stores whose knowledge bases have an embedding model of their own. Source: Amazon Bedrock User Guide,
+Managed knowledge bases."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileReference:
@@ -315,13 +319,20 @@ class StackDefaults:
     ingestion: Ingestion
     answering: Answering
 
-    def profile(self, knowledge_store: str | None = None, *, embeds_itself: bool = False) -> Profile:
+    def profile(self, knowledge_store: str | None = None) -> Profile:
         """The profile `default`, of a tenant on that store.
 
         Args:
             knowledge_store: `None` for the stack's default.
-            embeds_itself: whether that store has an embedding model of its own.
         """
-        own = self.ingestion
-        embedding = Embedding() if embeds_itself else own.embedding
-        return Profile(DEFAULT_PROFILE, 0, Ingestion(knowledge_store or own.knowledge_store, embedding), self.answering)
+        return Profile(DEFAULT_PROFILE, 0, default_ingestion(self.ingestion, knowledge_store), self.answering)
+
+
+def default_ingestion(own: Ingestion, knowledge_store: str | None = None) -> Ingestion:
+    """How documents become knowledge by the profile `default`, on that store.
+
+    Args:
+        own: on the stack's default store.
+    """
+    store = knowledge_store or own.knowledge_store
+    return Ingestion(store, Embedding() if store in EMBEDDING_THEMSELVES else own.embedding)
