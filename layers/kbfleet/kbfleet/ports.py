@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
-    from kbfleet.domain.profiles import Ingestion
+    from kbfleet.domain.profiles import Ingestion, Profile, ProfileName
     from kbfleet.domain.reconciliation import Reconciliation, TenantRound
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.domain.service_role import ServiceRole
@@ -74,6 +74,11 @@ class TenantRegistry(Protocol):
         """
         ...
 
+    def using(self, profile: ProfileName, limit: int) -> Sequence[TenantId]:
+        """Tenants whose record names the profile, in any version, at most so many; without tombstones. It may lag a
+        second behind."""
+        ...
+
     def create(self, tenant: Tenant) -> None:
         """Raises: ConcurrentUpdate when a record of that tenant exists."""
         ...
@@ -96,6 +101,37 @@ class TenantRegistry(Protocol):
 
         Raises: ConcurrentUpdate when it has another.
         """
+        ...
+
+
+class ProfileRecords(Protocol):
+    """Profiles that were put. A version stays as it was put, and stays: a tenant's record may name it for as long as it
+    likes. One that is removed is only listed no more."""
+
+    def find(self, name: ProfileName, version: int) -> Profile | None:
+        """Also of a profile that is not listed."""
+        ...
+
+    def newest(self, name: ProfileName) -> Profile | None:
+        """Its newest version; also of a profile that is not listed."""
+        ...
+
+    def add(self, profile: Profile) -> None:
+        """Raises: ConcurrentUpdate when it has that version already."""
+        ...
+
+    def names(self) -> Sequence[ProfileName]:
+        """Those that are listed, in their order; one may have no version yet."""
+        ...
+
+    def is_listed(self, name: ProfileName) -> bool: ...
+
+    def enlist(self, name: ProfileName) -> None:
+        """Repeating it changes nothing."""
+        ...
+
+    def delist(self, name: ProfileName) -> None:
+        """One that is not listed is fine."""
         ...
 
 

@@ -1,0 +1,132 @@
+"""Profiles: putting, removing and looking them up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kbfleet.domain.errors import InvalidInput, ProfileInUse, ProfileNotFound
+from kbfleet.domain.profile_rules import refusals, require_allowed
+from kbfleet.domain.profiles import DEFAULT_PROFILE, MAX_VERSION, ProfileReference, changes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kbfleet.domain.profile_rules import Refusal, StackOffer
+    from kbfleet.domain.profiles import Profile, ProfileChange, ProfileName, StackDefaults
+    from kbfleet.domain.tenant import Tenant
+    from kbfleet.ports import ProfileRecords, TenantRegistry
+
+_NAMED_USERS = 5
+"""Of the tenants that keep a profile from being removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """Those that were put, and the one that the stack's parameters say."""
+
+    records: ProfileRecords
+    defaults: StackDefaults
+
+    def get(self, name: ProfileName, version: int | None = None) -> Profile:
+        """
+        Args:
+            version: `None` for the newest.
+
+        Raises:
+            ProfileNotFound: there is none, or it was removed; a certain version is found all the same.
+        """
+        if name == DEFAULT_PROFILE:
+            if version is not None:
+                raise InvalidInput("version", "profile default has none: it is what the stack's parameters say.")
+            return self.defaults.profile()
+        found = self.newest_listed(name) if version is None else self.records.find(name, version)
+        if found is None:
+            raise ProfileNotFound.of(name, version)
+        return found
+
+    def newest_listed(self, name: ProfileName) -> Profile | None:
+        return self.records.newest(name) if self.records.is_listed(name) else None
+
+    def named(self, reference: ProfileReference, knowledge_store: str) -> Profile:
+        """What a tenant on that store has.
+
+        Raises: ProfileNotFound.
+        """
+        if reference.is_default:
+            return self.defaults.profile(knowledge_store)
+        return self.get(reference.name, reference.version)
+
+    def of(self, tenant: Tenant) -> Profile:
+        """Raises: ProfileNotFound."""
+        return self.named(tenant.profile, tenant.knowledge_store)
+
+    def all(self) -> Sequence[Profile]:
+        """`default`, and the newest versions of those that are listed."""
+        newest = (self.records.newest(name) for name in self.records.names())
+        return [self.defaults.profile(), *(profile for profile in newest if profile is not None)]
+
+
+def put_profile(wanted: Profile, *, profiles: Profiles, offer: StackOffer) -> Profile:
+    """Makes it the newest version, unless the newest describes the same. Returns: that version.
+
+    Args:
+        wanted: whatever its version.
+
+    Raises:
+        InvalidInput: `default` cannot be put; or there are too many versions.
+        ProfileRefused: with all that is refused; nothing was put.
+        ConcurrentUpdate: somebody else puts it at the same moment.
+    """
+    _not_the_default(wanted.name, "put")
+    require_allowed(wanted, offer)
+    newest = profiles.records.newest(wanted.name)
+    # Before the version: whoever dies in between leaves a name that has no new version, and not one that is not listed.
+    profiles.records.enlist(wanted.name)
+    if newest is not None and newest.describes_as(wanted):
+        return newest
+    following = replace(wanted, version=newest.version + 1 if newest is not None else 1)
+    if following.version > MAX_VERSION:
+        raise InvalidInput("profile", f"{wanted.name} has {MAX_VERSION:,} versions, and can have no more.")
+    profiles.records.add(following)
+    return following
+
+
+def check_profile(
+    wanted: Profile, *, profiles: Profiles, offer: StackOffer
+) -> tuple[Sequence[Refusal], Profile | None, Sequence[ProfileChange]]:
+    """What would be refused of it; the newest version, if there is one; and what the wanted one changes of that."""
+    newest = profiles.defaults.profile() if wanted.name == DEFAULT_PROFILE else profiles.newest_listed(wanted.name)
+    return refusals(wanted, offer), newest, changes(newest, wanted) if newest is not None else ()
+
+
+def remove_profile(name: ProfileName, *, profiles: Profiles, registry: TenantRegistry) -> None:
+    """It can be chosen no more. Its versions stay: a tenant that was given it at the same moment goes on with it.
+
+    Raises:
+        InvalidInput: `default` cannot be removed.
+        ProfileNotFound: there is none.
+        ProfileInUse: tenants use it; it stays.
+    """
+    _not_the_default(name, "removed")
+    if profiles.newest_listed(name) is None:
+        raise ProfileNotFound.of(name)
+    # Before the look: nobody takes it up behind that.
+    profiles.records.delist(name)
+    users = registry.using(name, _NAMED_USERS + 1)
+    if users:
+        profiles.records.enlist(name)
+        more = " and others" if len(users) > _NAMED_USERS else ""
+        raise ProfileInUse(
+            f"Profile {name} is used by {', '.join(users[:_NAMED_USERS])}{more}.",
+            remedy="Give them another with `kbfleet tenant update`, or offboard them, then remove it.",
+        )
+
+
+def _not_the_default(name: ProfileName, what: str) -> None:
+    if name == DEFAULT_PROFILE:
+        raise InvalidInput(
+            "profile",
+            f"default cannot be {what}: it is what the stack's parameters say.",
+            remedy="Deploy with other parameters, or choose another name.",
+        )

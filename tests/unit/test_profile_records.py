@@ -1,0 +1,138 @@
+"""Putting, checking and removing profiles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kbfleet.domain.errors import ConcurrentUpdate, InvalidInput, ProfileInUse, ProfileNotFound, ProfileRefused
+from kbfleet.domain.profiles import DEFAULT_PROFILE, Effect, Profile, ProfileName, ProfileReference
+from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.usecases.profiles import Profiles, check_profile, put_profile, remove_profile
+from tests.support.fakes import InMemoryProfileRecords, InMemoryTenantRegistry
+from tests.support.samples import ACME, SAKURA, STACK_DEFAULTS, tenant
+from tests.unit.test_profiles import FULL, OFFER, saying
+
+NAME = FULL.name
+
+
+class Shelf:
+    """Profiles, and tenants that use them."""
+
+    def __init__(self, *users: object) -> None:
+        self.records = InMemoryProfileRecords()
+        self.profiles = Profiles(self.records, STACK_DEFAULTS)
+        self.registry = InMemoryTenantRegistry()
+
+    def put(self, profile: Profile = FULL) -> Profile:
+        return put_profile(profile, profiles=self.profiles, offer=OFFER)
+
+    def remove(self, name: ProfileName = NAME) -> None:
+        remove_profile(name, profiles=self.profiles, registry=self.registry)
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+def test_the_first_version_is_1_and_another_description_is_the_next(shelf: Shelf) -> None:
+    assert shelf.put().version == 1
+    assert shelf.put(saying("answering.passages", 6)).version == 2
+    assert shelf.profiles.get(NAME) == replace(saying("answering.passages", 6), version=2)
+    assert shelf.profiles.get(NAME, 1) == replace(FULL, version=1)
+
+
+def test_the_same_description_is_no_new_version(shelf: Shelf) -> None:
+    shelf.put()
+    assert shelf.put().version == 1
+    assert shelf.records.find(NAME, 2) is None
+
+
+def test_an_earlier_description_is_the_next_version_once_more(shelf: Shelf) -> None:
+    shelf.put()
+    shelf.put(saying("answering.passages", 6))
+    assert shelf.put().version == 3
+
+
+def test_of_two_who_put_at_once_one_is_told(shelf: Shelf) -> None:
+    shelf.put()
+
+    class ReadBefore(InMemoryProfileRecords):
+        def newest(self, name: ProfileName) -> Profile | None:
+            return shelf.records.find(name, 1)
+
+    late = ReadBefore(replace(FULL, version=1), replace(FULL, version=2))
+    with pytest.raises(ConcurrentUpdate):
+        put_profile(saying("answering.passages", 7), profiles=Profiles(late, STACK_DEFAULTS), offer=OFFER)
+
+
+def test_what_breaks_a_rule_is_not_put(shelf: Shelf) -> None:
+    shelf.put()
+    with pytest.raises(ProfileRefused, match="passages"):
+        shelf.put(saying("answering.passages", 0))
+    assert shelf.profiles.get(NAME).version == 1
+
+
+def test_the_default_is_neither_put_nor_removed_nor_has_it_versions(shelf: Shelf) -> None:
+    with pytest.raises(InvalidInput, match="default"):
+        shelf.put(replace(FULL, name=DEFAULT_PROFILE))
+    with pytest.raises(InvalidInput, match="default"):
+        shelf.remove(DEFAULT_PROFILE)
+    with pytest.raises(InvalidInput, match="default"):
+        shelf.profiles.get(DEFAULT_PROFILE, 1)
+    assert shelf.profiles.get(DEFAULT_PROFILE) == STACK_DEFAULTS.profile()
+
+
+def test_all_are_the_default_and_the_newest_of_each(shelf: Shelf) -> None:
+    shelf.put()
+    shelf.put(saying("answering.passages", 6))
+    shelf.records.enlist(ProfileName("begun"))  # and whoever did died
+    assert [str(each.reference) for each in shelf.profiles.all()] == ["default", "full version 2"]
+
+
+def test_what_nobody_uses_can_be_removed_and_put_again(shelf: Shelf) -> None:
+    shelf.put()
+    shelf.remove()
+    with pytest.raises(ProfileNotFound):
+        shelf.profiles.get(NAME)
+    with pytest.raises(ProfileNotFound):
+        shelf.remove()
+    # Whoever was given it at the same moment goes on with it.
+    assert shelf.profiles.get(NAME, 1).version == 1
+    assert shelf.put().version == 1
+    assert shelf.profiles.get(NAME).version == 1
+
+
+def test_what_a_tenant_uses_is_not_removed_in_whichever_version(shelf: Shelf) -> None:
+    shelf.put()
+    shelf.registry.create(tenant(ACME, profile=ProfileReference(NAME, 1)))
+    shelf.put(saying("answering.passages", 6))
+    with pytest.raises(ProfileInUse, match="acme"):
+        shelf.remove()
+    assert shelf.profiles.get(NAME).version == 2
+    shelf.registry.replace(tenant(ACME, profile=ProfileReference(NAME, 1), status=TenantStatus.OFFBOARDED), fence=1)
+    shelf.remove()
+
+
+def test_a_tenants_profile_is_the_version_of_its_record(shelf: Shelf) -> None:
+    shelf.put()
+    shelf.put(saying("answering.passages", 6))
+    assert shelf.profiles.of(tenant(ACME, profile=ProfileReference(NAME, 1))).answering.passages == 5
+    assert shelf.profiles.of(tenant(SAKURA, knowledge_store="MANAGED")) == STACK_DEFAULTS.profile("MANAGED")
+
+
+def test_a_check_tells_what_would_be_refused_and_what_changes(shelf: Shelf) -> None:
+    wanted = saying("answering.passages", 0, saying("ingestion.chunking.max_tokens", 301))
+    refused, newest, changed = check_profile(wanted, profiles=shelf.profiles, offer=OFFER)
+    assert [each.field for each in refused] == ["answering.passages"]
+    assert (newest, changed) == (None, ())
+    shelf.put()
+    _, newest, changed = check_profile(wanted, profiles=shelf.profiles, offer=OFFER)
+    assert newest == replace(FULL, version=1)
+    assert {each.field: each.effect for each in changed} == {
+        "ingestion.chunking.max_tokens": Effect.REBUILD,
+        "answering.passages": Effect.NEXT_QUESTION,
+    }
+    assert shelf.profiles.get(NAME).version == 1
