@@ -39,11 +39,13 @@ from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.documents import DocumentRetryBody, DocumentTraceBody, FailedDocumentsBody, UploadBody
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
+from kbfleet.contracts.profiles import ProfileBody, ProfileCheckBody, ProfileFile, ProfilesBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.errors import BucketGone
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.profiles import ProfileName
 from kbfleet.domain.tenant import DisplayName
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import Upload
@@ -369,6 +371,23 @@ class FleetApi:
     def retry_documents(self, tenant_id: TenantId) -> DocumentRetryBody:
         return self._signed(DocumentRetryBody, "POST", f"/tenants/{tenant_id}/documents/retry", {})
 
+    def profiles(self) -> ProfilesBody:
+        return self._signed(ProfilesBody, "GET", "/profiles")
+
+    def profile(self, name: ProfileName, version: int | None) -> ProfileBody:
+        """Its newest version, where none is given."""
+        query = f"?version={version}" if version is not None else ""
+        return self._signed(ProfileBody, "GET", f"/profiles/{name}{query}")
+
+    def put_profile(self, file: ProfileFile) -> ProfileBody:
+        return self._signed(ProfileBody, "PUT", f"/profiles/{file.name}", _described(file))
+
+    def check_profile(self, file: ProfileFile) -> ProfileCheckBody:
+        return self._signed(ProfileCheckBody, "POST", f"/profiles/{file.name}/check", _described(file))
+
+    def remove_profile(self, name: ProfileName) -> ProfileBody:
+        return self._signed(ProfileBody, "DELETE", f"/profiles/{name}")
+
     def ask(self, asked: AskRequest, token: str) -> AskResponse:
         request = self._request("POST", "/ask", _said(asked))
         request.headers["Authorization"] = f"Bearer {token}"
@@ -419,6 +438,11 @@ class FleetApi:
         except HTTPClientError as error:
             address = urlsplit(str(request.url))
             raise FleetUnreachable(f"{address.scheme}://{address.netloc} did not answer: {error}.") from error
+
+
+def _described(file: ProfileFile) -> dict[str, Any]:
+    """The profile as the file has it: what is left out there, the fleet fills in."""
+    return file.request.model_dump(mode="json", exclude_unset=True)
 
 
 def _said(asked: AskRequest) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from kbfleet.domain.errors import ConcurrentUpdate, InvalidInput, ProfileInUse, ProfileNotFound, ProfileRefused
 from kbfleet.domain.profiles import DEFAULT_PROFILE, Effect, Profile, ProfileName, ProfileReference
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.ports import ProfileRecords
 from kbfleet.usecases.profiles import Profiles, check_profile, put_profile, remove_profile
 from tests.support.fakes import InMemoryProfileRecords, InMemoryTenantRegistry
 from tests.support.samples import ACME, SAKURA, STACK_DEFAULTS, tenant
@@ -17,12 +18,16 @@ from tests.unit.test_profiles import FULL, OFFER, saying
 NAME = FULL.name
 
 
+def profiles_of(records: ProfileRecords) -> Profiles:
+    return Profiles(records, STACK_DEFAULTS.ingestion, lambda: STACK_DEFAULTS.answering)
+
+
 class Shelf:
     """Profiles, and tenants that use them."""
 
-    def __init__(self, *users: object) -> None:
+    def __init__(self) -> None:
         self.records = InMemoryProfileRecords()
-        self.profiles = Profiles(self.records, STACK_DEFAULTS)
+        self.profiles = profiles_of(self.records)
         self.registry = InMemoryTenantRegistry()
 
     def put(self, profile: Profile = FULL) -> Profile:
@@ -65,7 +70,7 @@ def test_of_two_who_put_at_once_one_is_told(shelf: Shelf) -> None:
 
     late = ReadBefore(replace(FULL, version=1), replace(FULL, version=2))
     with pytest.raises(ConcurrentUpdate):
-        put_profile(saying("answering.passages", 7), profiles=Profiles(late, STACK_DEFAULTS), offer=OFFER)
+        put_profile(saying("answering.passages", 7), profiles=profiles_of(late), offer=OFFER)
 
 
 def test_what_breaks_a_rule_is_not_put(shelf: Shelf) -> None:
@@ -119,8 +124,16 @@ def test_what_a_tenant_uses_is_not_removed_in_whichever_version(shelf: Shelf) ->
 def test_a_tenants_profile_is_the_version_of_its_record(shelf: Shelf) -> None:
     shelf.put()
     shelf.put(saying("answering.passages", 6))
-    assert shelf.profiles.of(tenant(ACME, profile=ProfileReference(NAME, 1))).answering.passages == 5
-    assert shelf.profiles.of(tenant(SAKURA, knowledge_store="MANAGED")) == STACK_DEFAULTS.profile("MANAGED")
+    office = saying("ingestion.parser.model", "us.amazon.nova-lite-v1:0")
+    shelf.records.add(replace(office, version=3))
+    acme = tenant(ACME, profile=ProfileReference(NAME, 3))
+    assert shelf.profiles.ingestion_of(acme.profile, "OPENSEARCH_SERVERLESS") == office.ingestion
+    assert shelf.profiles.service_role_models(acme) == frozenset(
+        {"us.amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0", "cohere.rerank-v3-5:0"}
+    )
+    plain = tenant(SAKURA, knowledge_store="MANAGED")
+    assert shelf.profiles.ingestion_of(plain.profile, "MANAGED") == STACK_DEFAULTS.profile("MANAGED").ingestion
+    assert shelf.profiles.service_role_models(plain) is None
 
 
 def test_a_check_tells_what_would_be_refused_and_what_changes(shelf: Shelf) -> None:

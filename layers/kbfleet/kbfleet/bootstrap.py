@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from kbfleet.adapters.secrets import RememberedSecret
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.answer import AskableTenant
+    from kbfleet.domain.profile_rules import StackOffer
+    from kbfleet.domain.profiles import Answering
     from kbfleet.ports import (
         AlertChannel,
         Announcements,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         JobHistory,
         KnowledgeBases,
         KnowledgeStore,
+        ProfileRecords,
         RetrievalProbe,
         RetryRuns,
         RoomCounts,
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.isolation import IsolationLook
+    from kbfleet.usecases.profiles import Profiles
     from kbfleet.usecases.surveys import Surveys
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
@@ -181,6 +185,32 @@ def buckets() -> DocumentBuckets:
     return S3DocumentBuckets(
         boto3.client("s3", config=_CLIENT), account=settings.account_id, region=settings.aws_region, clock=clock()
     )
+
+
+@cache
+def profile_records() -> ProfileRecords:
+    from kbfleet.adapters.dynamodb.profiles import DynamoDBProfileRecords
+
+    return DynamoDBProfileRecords(_table())
+
+
+def profiles() -> Profiles:
+    from kbfleet.settings.provisioning import KnowledgeStoreSettings
+    from kbfleet.usecases.profiles import Profiles
+
+    def answering() -> Answering:
+        from kbfleet.settings.asking import AnswerSettings
+
+        return read(AnswerSettings).by_default
+
+    return Profiles(profile_records(), read(KnowledgeStoreSettings).ingestion, answering)
+
+
+def profile_offer() -> StackOffer:
+    """What the stack gives to profiles."""
+    from kbfleet.settings.profiles import ProfileSettings
+
+    return read(ProfileSettings).offer(fleet().aws_region, stores())
 
 
 KNOWLEDGE_STORES: Mapping[str, str] = {

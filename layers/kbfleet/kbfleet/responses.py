@@ -24,6 +24,8 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.TenantNotFound, HTTPStatus.NOT_FOUND),
     (errors.ExecutionNotFound, HTTPStatus.NOT_FOUND),
     (errors.JobNotFound, HTTPStatus.NOT_FOUND),
+    (errors.ProfileNotFound, HTTPStatus.NOT_FOUND),
+    (errors.ProfileInUse, HTTPStatus.CONFLICT),
     (errors.TenantBusy, HTTPStatus.CONFLICT),
     (errors.TenantNotActive, HTTPStatus.CONFLICT),
     (errors.OffboardingBegun, HTTPStatus.CONFLICT),

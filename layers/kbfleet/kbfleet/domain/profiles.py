@@ -69,6 +69,10 @@ class ProfileReference:
         return str(self.name) if self.is_default else f"{self.name} version {self.version}"
 
 
+BY_THE_STACK = ProfileReference()
+"""What a tenant has that was given none."""
+
+
 class ParserKind(StrEnum):
     """What reads the text out of documents. Source: Amazon Bedrock User Guide, Parsing options for your data source."""
 

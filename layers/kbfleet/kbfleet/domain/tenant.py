@@ -21,7 +21,7 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.finding import Finding, UnseenSince
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.printable import is_printable
-from kbfleet.domain.profiles import ProfileReference
+from kbfleet.domain.profiles import BY_THE_STACK, ProfileReference
 from kbfleet.domain.tenant_status import TenantStatus, askable_knowledge_base
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.domain.validated_text import ValidatedText
@@ -116,7 +116,7 @@ class Tenant:
     yet. Where it is true, nobody has to list those of the account. `usage_key_id` is what API Gateway calls the
     tenant's key, for the same reason; `None` while there is none, or where it was not kept yet.
 
-    `profile` is how its documents become knowledge, and how its questions are answered; one that was stored before there
+    `profile` says how its documents become knowledge, and how its questions are answered; a record from before there
     were profiles has `default`.
     """
 
@@ -155,7 +155,7 @@ class Tenant:
     emptied_seen_at: datetime | None = None
     knowledge_base_alone: bool | None = None
     usage_key_id: str | None = None
-    profile: ProfileReference = ProfileReference()
+    profile: ProfileReference = BY_THE_STACK
 
     @property
     def this_life(self) -> Life:

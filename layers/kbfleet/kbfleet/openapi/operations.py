@@ -21,6 +21,7 @@ from kbfleet.contracts.documents import (
 )
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
+from kbfleet.contracts.profiles import ProfileBody, ProfileCheckBody, ProfileQuery, ProfileRequest, ProfilesBody
 from kbfleet.contracts.tenants import (
     ExecutionBody,
     OffboardingBody,
@@ -43,6 +44,8 @@ from kbfleet.domain.errors import (
     JobNotFound,
     KnowledgeStoreNotOffered,
     OffboardingBegun,
+    ProfileInUse,
+    ProfileNotFound,
     TenantBusy,
     TenantNotActive,
     TenantNotFound,
@@ -146,6 +149,7 @@ AWS_ERRORS: tuple[type[KbfleetError], ...] = (errors.Throttled, errors.NotReadyY
 """Of every operation that calls AWS: all but this document itself, which anybody may have."""
 
 _TENANTS = "/tenants/{tenant_id}"
+_PROFILES = "/profiles/{profile}"
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -354,6 +358,55 @@ OPERATIONS: tuple[Operation, ...] = (
         "Looks at all that a tenant's answers rest on: what is wrong, how askers are hurt, and what repairs it",
         DiagnosisBody,
         refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        "/profiles",
+        "get_profiles",
+        Caller.TRUSTED,
+        "The profiles that tenants can be given, each in its newest version, and what the stack's parameters say",
+        ProfilesBody,
+    ),
+    Operation(
+        HTTPMethod.GET,
+        _PROFILES,
+        "get_profile",
+        Caller.TRUSTED,
+        "One version of a profile, whole",
+        ProfileBody,
+        query=ProfileQuery,
+        refusals=(InvalidInput, ProfileNotFound),
+    ),
+    Operation(
+        HTTPMethod.PUT,
+        _PROFILES,
+        "put_profile",
+        Caller.TRUSTED,
+        "Makes this the newest version of the profile, unless the newest says the same",
+        ProfileBody,
+        body=ProfileRequest,
+        refusals=(InvalidInput, ConcurrentUpdate),
+        example={"answering": {"passages": 8}},
+    ),
+    Operation(
+        HTTPMethod.POST,
+        f"{_PROFILES}/check",
+        "post_profile_check",
+        Caller.TRUSTED,
+        "What would be refused of a profile, and what it would change; nothing is put",
+        ProfileCheckBody,
+        body=ProfileRequest,
+        refusals=(InvalidInput,),
+        example={"answering": {"passages": 8}},
+    ),
+    Operation(
+        HTTPMethod.DELETE,
+        _PROFILES,
+        "delete_profile",
+        Caller.TRUSTED,
+        "Removes a profile that no tenant uses; answers with what it was",
+        ProfileBody,
+        refusals=(InvalidInput, ProfileNotFound, ProfileInUse),
     ),
     Operation(
         HTTPMethod.POST,

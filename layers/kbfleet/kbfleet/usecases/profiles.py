@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import InvalidInput, ProfileInUse, ProfileNotFound
 from kbfleet.domain.profile_rules import refusals, require_allowed
-from kbfleet.domain.profiles import DEFAULT_PROFILE, MAX_VERSION, ProfileReference, changes
+from kbfleet.domain.profiles import DEFAULT_PROFILE, MAX_VERSION, StackDefaults, changes, default_ingestion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kbfleet.domain.profile_rules import Refusal, StackOffer
-    from kbfleet.domain.profiles import Profile, ProfileChange, ProfileName, StackDefaults
+    from kbfleet.domain.profiles import Answering, Ingestion, Profile, ProfileChange, ProfileName, ProfileReference
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import ProfileRecords, TenantRegistry
 
@@ -23,10 +23,19 @@ _NAMED_USERS = 5
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """Those that were put, and the one that the stack's parameters say."""
+    """Those that were put, and the one that the stack's parameters say.
+
+    Args:
+        ingestion, answering: what the stack's parameters say. Not every function knows how questions are answered.
+    """
 
     records: ProfileRecords
-    defaults: StackDefaults
+    ingestion: Ingestion
+    answering: Callable[[], Answering]
+
+    @property
+    def defaults(self) -> StackDefaults:
+        return StackDefaults(self.ingestion, self.answering())
 
     def get(self, name: ProfileName, version: int | None = None) -> Profile:
         """
@@ -48,18 +57,23 @@ class Profiles:
     def newest_listed(self, name: ProfileName) -> Profile | None:
         return self.records.newest(name) if self.records.is_listed(name) else None
 
-    def named(self, reference: ProfileReference, knowledge_store: str) -> Profile:
-        """What a tenant on that store has.
+    def ingestion_of(self, reference: ProfileReference, knowledge_store: str) -> Ingestion:
+        """How documents become knowledge by that version, of a tenant on that store.
 
         Raises: ProfileNotFound.
         """
         if reference.is_default:
-            return self.defaults.profile(knowledge_store)
-        return self.get(reference.name, reference.version)
+            return default_ingestion(self.ingestion, knowledge_store)
+        return self.get(reference.name, reference.version).ingestion
 
-    def of(self, tenant: Tenant) -> Profile:
-        """Raises: ProfileNotFound."""
-        return self.named(tenant.profile, tenant.knowledge_store)
+    def service_role_models(self, tenant: Tenant) -> frozenset[str] | None:
+        """The models that Bedrock calls in the name of the tenant's service role; `None` for those of the stack's
+        parameters.
+
+        Raises: ProfileNotFound.
+        """
+        reference = tenant.profile
+        return None if reference.is_default else self.get(reference.name, reference.version).service_role_models
 
     def all(self) -> Sequence[Profile]:
         """`default`, and the newest versions of those that are listed."""

@@ -6,11 +6,13 @@ They are read without pydantic: asking reads them, and a model of all this would
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kbfleet.adapters.dynamodb.table import as_item
 from kbfleet.domain.answer import NothingFoundWords
+from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.profiles import (
     MAX_VERSION,
     AnswererKind,
@@ -97,7 +99,13 @@ class DynamoDBProfileRecords:
         self._table.put({"PK": _LIST, "SK": str(name)}, values={}, subject=f"The list of profiles, with {name}")
 
     def delist(self, name: ProfileName) -> None:
-        self._table.delete([{"PK": _LIST, "SK": str(name)}], subject=f"the list of profiles, with {name}")
+        with suppress(ConcurrentUpdate):  # it is gone already
+            self._table.delete_if(
+                {"PK": _LIST, "SK": str(name)},
+                condition="attribute_exists(PK)",
+                values={},
+                subject=f"The list of profiles, with {name}",
+            )
 
 
 def _profile(record: Mapping[str, Any]) -> Profile:
