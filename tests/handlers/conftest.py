@@ -142,6 +142,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "clock": lambda: fleet.clock,
         "askable_tenant_records": lambda: askable,
         "registry": lambda: fleet.registry,
+        "profile_records": lambda: fleet.profile_records,
         "convergences": lambda: fleet.convergences,
         "room_counts": lambda: fleet.room_counts,
         "ledger": lambda: fleet.ledger,
@@ -189,7 +190,7 @@ def answerer(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scr
     def script(**answers: Any) -> ScriptedAnswerer:
         scripted = ScriptedAnswerer(answers)
         tenants = AskableTenants(bootstrap.askable_tenant_records(), fleet.clock, fleet.scheduler.start_interval)
-        monkeypatch.setattr(bootstrap, "answerer", lambda _knowledge_store: scripted)
+        monkeypatch.setattr(bootstrap, "answerer", lambda *_: scripted)
         monkeypatch.setattr(bootstrap, "sessions", lambda: SESSIONS)
         monkeypatch.setattr(bootstrap, "askable_tenants", lambda: tenants)
         return scripted

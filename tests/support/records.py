@@ -124,7 +124,17 @@ class InMemoryAskableTenantRecords:
         sync = self._ledger.find(tenant.live_knowledge)
         freshness = Freshness(sync.synced_at, sync.pending_changes)
         left_out = sync.documents_left_out
-        return AskableTenant(tenant_id, tenant.askable(), tenant.knowledge_store, freshness, left_out, tenant.life)
+        named = "" if tenant.profile.is_default else str(tenant.profile.name)
+        return AskableTenant(
+            tenant_id,
+            tenant.askable(),
+            tenant.knowledge_store,
+            freshness,
+            left_out,
+            tenant.life,
+            named,
+            tenant.profile.version,
+        )
 
     def life(self, tenant_id: TenantId) -> Life:
         tenant = self._registry.find(tenant_id)

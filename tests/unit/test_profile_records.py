@@ -128,12 +128,13 @@ def test_a_tenants_profile_is_the_version_of_its_record(shelf: Shelf) -> None:
     shelf.records.add(replace(office, version=3))
     acme = tenant(ACME, profile=ProfileReference(NAME, 3))
     assert shelf.profiles.ingestion_of(acme.profile, "OPENSEARCH_SERVERLESS") == office.ingestion
-    assert shelf.profiles.service_role_models(acme) == frozenset(
-        {"us.amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0", "cohere.rerank-v3-5:0"}
+    assert shelf.profiles.models_of(acme.profile) == (
+        frozenset({"us.amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0", "cohere.rerank-v3-5:0"}),
+        True,
     )
     plain = tenant(SAKURA, knowledge_store="MANAGED")
     assert shelf.profiles.ingestion_of(plain.profile, "MANAGED") == STACK_DEFAULTS.profile("MANAGED").ingestion
-    assert shelf.profiles.service_role_models(plain) is None
+    assert shelf.profiles.models_of(plain.profile) == (None, False)
 
 
 def test_a_check_tells_what_would_be_refused_and_what_changes(shelf: Shelf) -> None:

@@ -15,6 +15,7 @@ from kbfleet.domain.incident import Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.domain.left_out import LeftOutNotKnown, left_out_not_known
 from kbfleet.domain.names import MAX_TENANT_ID_LENGTH, TenantId
+from kbfleet.domain.profiles import ProfileName
 from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding, Tenant
@@ -28,12 +29,13 @@ MOST_DOCUMENTS = 2**53
 
 
 class ProvisionRequest(Contract):
-    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers. With `must_exist`,
-    only an existing tenant is changed, and none is added."""
+    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers. `profile` is taken
+    in its newest version. With `must_exist`, only an existing tenant is changed, and none is added."""
 
     name: DisplayName | None = None
     knowledge_store: str | None = Field(default=None, max_length=64)
     tier: Tier | None = None
+    profile: ProfileName | None = None
     must_exist: bool = Field(default=False, strict=True)
 
 

@@ -210,6 +210,7 @@ class AskableTenant:
     Args:
         documents_left_out: how many are in the tenant's bucket, and not in the index, or not wholly; `None` where it is
             not known.
+        profile, profile_version: by which it is answered; empty for what the stack's parameters say.
     """
 
     tenant_id: TenantId
@@ -218,6 +219,8 @@ class AskableTenant:
     freshness: Freshness
     documents_left_out: int | None = None
     life: int = 1
+    profile: str = ""
+    profile_version: int = 0
 
     @property
     def this_life(self) -> Life:

@@ -270,6 +270,10 @@ class DataSource:
         User Guide, Customize ingestion for a data source."""
         return _without_parser(self.ingestion) == _without_parser(wanted)
 
+    def ingests_otherwise(self, wanted: Mapping[str, object]) -> bool:
+        """Whether it reads otherwise than it should, in a way that can be changed."""
+        return not self.ingests_as(wanted) and self.can_ingest_as(wanted)
+
     def drift_from(self, wanted: Mapping[str, object]) -> tuple[str, ...]:
         """How it reads otherwise than one would that is made now, for people; Bedrock cannot change it."""
         if self.ingests_as(wanted) or self.can_ingest_as(wanted):

@@ -382,11 +382,11 @@ def _models_granted(
 
 
 def _ingestion_models(_: Profile, offer: StackOffer) -> str:
-    return f"Choose {_either(sorted(offer.ingestion_models))}, or deploy with the model in IngestionModelIds."
+    return f"Choose {_either(sorted(offer.ingestion_models))}, or deploy with the model in IngestionModelArns."
 
 
 def _answer_models(_: Profile, offer: StackOffer) -> str:
-    return f"Choose {_either(sorted(offer.answer_models))}, or deploy with the model in AnswerModelIds."
+    return f"Choose {_either(sorted(offer.answer_models))}, or deploy with the model in AnswerModelArns."
 
 
 def _reranking_model(profile: Profile) -> str | None:

@@ -7,7 +7,7 @@ profile `default` has no versions of its own: it is what the stack's parameters 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from typing import Self
@@ -298,18 +298,26 @@ _IN_PLACE = frozenset({"ingestion.parser.model", "ingestion.parser.prompt"})
 
 def changes(before: Profile, after: Profile) -> tuple[ProfileChange, ...]:
     """What another profile, or another version, changes for a tenant; in the order of the fields."""
+    answering = _differences(before.answering, after.answering, "answering", lambda _: Effect.NEXT_QUESTION)
+    return (*ingestion_changes(before.ingestion, after.ingestion), *answering)
+
+
+def ingestion_changes(before: Ingestion, after: Ingestion) -> tuple[ProfileChange, ...]:
+    """As `changes`, of how documents become knowledge."""
     # The kind of parser cannot be changed, so neither can the model be given to one that has had none.
-    in_place = _IN_PLACE if before.ingestion.parser.kind is after.ingestion.parser.kind else frozenset[str]()
-    old, new = before.values(), after.values()
+    in_place = _IN_PLACE if before.parser.kind is after.parser.kind else frozenset[str]()
 
     def effect(name: str) -> Effect:
-        if name.startswith("answering."):
-            return Effect.NEXT_QUESTION
         return Effect.READ_AGAIN if name in in_place else Effect.REBUILD
 
-    names = dict.fromkeys((*old, *new))
-    differing = (name for name in names if old.get(name) != new.get(name))
-    return tuple(ProfileChange(name, old.get(name), new.get(name), effect(name)) for name in differing)
+    return tuple(_differences(before, after, "ingestion", effect))
+
+
+def _differences(before: object, after: object, place: str, effect: Callable[[str], Effect]) -> Iterator[ProfileChange]:
+    old, new = dict(_values(before, place)), dict(_values(after, place))
+    for name in dict.fromkeys((*old, *new)):
+        if old.get(name) != new.get(name):
+            yield ProfileChange(name, old.get(name), new.get(name), effect(name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,8 @@ class Tenant:
     tenant's key, for the same reason; `None` while there is none, or where it was not kept yet.
 
     `profile` says how its documents become knowledge, and how its questions are answered; a record from before there
-    were profiles has `default`.
+    were profiles has `default`. `read_again_since` is when it was last given a profile by which its documents are read
+    otherwise: what a data source from before that has brought counts as lost.
     """
 
     tenant_id: TenantId
@@ -156,6 +157,7 @@ class Tenant:
     knowledge_base_alone: bool | None = None
     usage_key_id: str | None = None
     profile: ProfileReference = BY_THE_STACK
+    read_again_since: datetime | None = None
 
     @property
     def this_life(self) -> Life:
@@ -487,6 +489,7 @@ class ProvisioningRequest:
     knowledge_store: str | None = None
     tier: Tier | None = None
     for_a_new_tenant: bool = False
+    profile: ProfileReference | None = None
 
     def of(self, existing: Tenant | None) -> ProvisioningRequest:
         """What it asks of the existing tenant, if there is one."""
@@ -494,7 +497,7 @@ class ProvisioningRequest:
 
     def unlike(self, existing: Tenant) -> tuple[str, ...]:
         """The names of what it asks for and the tenant has otherwise."""
-        asked = {"name": self.name, "knowledge_store": self.knowledge_store, "tier": self.tier}
+        asked = {"name": self.name, "knowledge_store": self.knowledge_store, "tier": self.tier, "profile": self.profile}
         return tuple(name for name, value in asked.items() if value not in {None, getattr(existing, name)})
 
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import InvalidInput, ProfileInUse, ProfileNotFound
 from kbfleet.domain.profile_rules import refusals, require_allowed
-from kbfleet.domain.profiles import DEFAULT_PROFILE, MAX_VERSION, StackDefaults, changes, default_ingestion
+from kbfleet.domain.profiles import (
+    DEFAULT_PROFILE,
+    MAX_VERSION,
+    Effect,
+    StackDefaults,
+    changes,
+    default_ingestion,
+    ingestion_changes,
+)
+from kbfleet.usecases.reservations import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +24,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.profile_rules import Refusal, StackOffer
     from kbfleet.domain.profiles import Answering, Ingestion, Profile, ProfileChange, ProfileName, ProfileReference
     from kbfleet.domain.tenant import Tenant
-    from kbfleet.ports import ProfileRecords, TenantRegistry
+    from kbfleet.ports import KnowledgeStore, ProfileRecords, TenantRegistry
+    from kbfleet.usecases.reservations import Stores
 
 _NAMED_USERS = 5
 """Of the tenants that keep a profile from being removed."""
@@ -66,19 +76,77 @@ class Profiles:
             return default_ingestion(self.ingestion, knowledge_store)
         return self.get(reference.name, reference.version).ingestion
 
-    def service_role_models(self, tenant: Tenant) -> frozenset[str] | None:
-        """The models that Bedrock calls in the name of the tenant's service role; `None` for those of the stack's
-        parameters.
+    def store_type(self, reference: ProfileReference) -> str | None:
+        """Of the knowledge store that it is for; `None` for every store.
 
         Raises: ProfileNotFound.
         """
-        reference = tenant.profile
-        return None if reference.is_default else self.get(reference.name, reference.version).service_role_models
+        return None if reference.is_default else self.get(reference.name, reference.version).ingestion.knowledge_store
+
+    def models_of(self, reference: ProfileReference) -> tuple[frozenset[str] | None, bool]:
+        """The models that Bedrock calls in the name of the tenant's service role, `None` for those of the stack's
+        parameters; and whether one of them reranks.
+
+        Raises: ProfileNotFound.
+        """
+        if reference.is_default:
+            return None, False
+        profile = self.get(reference.name, reference.version)
+        return profile.service_role_models, profile.answering.reranker is not None
+
+    def store_of(self, tenant: Tenant, stores: Stores) -> KnowledgeStore:
+        """The tenant's store, for knowledge that is made by the tenant's profile.
+
+        Raises: KnowledgeStoreNotOffered, ProfileNotFound.
+        """
+        store = store_of(tenant, stores)
+        if tenant.profile.is_default:
+            return store
+        return store.made_by(self.ingestion_of(tenant.profile, tenant.knowledge_store))
 
     def all(self) -> Sequence[Profile]:
         """`default`, and the newest versions of those that are listed."""
         newest = (self.records.newest(name) for name in self.records.names())
         return [self.defaults.profile(), *(profile for profile in newest if profile is not None)]
+
+
+def require_takeable(wanted: ProfileReference, existing: Tenant | None, profiles: Profiles) -> str | None:
+    """A tenant can be given that profile. Returns: the type of the knowledge store that it is for; `None` for every
+    store.
+
+    Raises:
+        ProfileNotFound.
+        InvalidInput: it needs a rebuild of what the tenant has.
+    """
+    store = profiles.store_type(wanted)
+    of_the_tenant = existing.knowledge_store if existing is not None else None
+    if existing is not None and existing.knowledge_base_id is not None and store in {None, of_the_tenant}:
+        before, after = (profiles.ingestion_of(each, existing.knowledge_store) for each in (existing.profile, wanted))
+        _require_no_rebuild(wanted, before, after)
+    return store
+
+
+def _require_no_rebuild(wanted: ProfileReference, before: Ingestion, after: Ingestion) -> None:
+    """Raises: InvalidInput."""
+    immutable = [each.field for each in ingestion_changes(before, after) if each.effect is Effect.REBUILD]
+    if immutable:
+        raise InvalidInput(
+            "profile",
+            f"{wanted} needs a rebuild: Bedrock cannot change {', '.join(immutable)} of a tenant that there is.",
+            remedy="Offboard the tenant and add it anew with that profile, or choose one that differs in how questions "
+            "are answered, or in its parser's model or prompt, only.",
+        )
+
+
+def reads_otherwise(before: ProfileReference, after: ProfileReference, tenant: Tenant, profiles: Profiles) -> bool:
+    """Whether documents that were read by the one must be read again by the other.
+
+    Raises: ProfileNotFound.
+    """
+    if before == after or tenant.knowledge_base_id is None:
+        return False
+    ingestions = (profiles.ingestion_of(each, tenant.knowledge_store) for each in (before, after))
+    return bool(ingestion_changes(*ingestions))
 
 
 def put_profile(wanted: Profile, *, profiles: Profiles, offer: StackOffer) -> Profile:

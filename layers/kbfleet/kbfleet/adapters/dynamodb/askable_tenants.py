@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.names import TenantId
 
-_PROFILE = ("status", "knowledge_base_id", "knowledge_store", "life", "knowledge")
+_PROFILE = ("status", "knowledge_base_id", "knowledge_store", "life", "knowledge", "profile")
 _SYNC = ("synced_at", "requested_generation", "synced_generation", "documents_left_out")
 """The ask function is permitted to read these and no others."""
 
@@ -44,7 +44,18 @@ class DynamoDBAskableTenantRecords:
         pending_changes = sync.get("requested_generation", 0) > sync.get("synced_generation", 0)
         freshness = Freshness(datetime.fromisoformat(synced_at) if synced_at else None, pending_changes)
         left_out = sync.get("documents_left_out")
-        return AskableTenant(tenant_id, knowledge_base_id, profile["knowledge_store"], freshness, left_out, life.number)
+        chosen = profile.get("profile") or {}
+        version = int(chosen.get("version", 0))
+        return AskableTenant(
+            tenant_id,
+            knowledge_base_id,
+            profile["knowledge_store"],
+            freshness,
+            left_out,
+            life.number,
+            chosen["name"] if version else "",
+            version,
+        )
 
     def life(self, tenant_id: TenantId) -> Life:
         return _life(tenant_id, self._table.item(tenant_key(tenant_id, "PROFILE"), "life") or {})

@@ -54,8 +54,9 @@ class DynamoDBProfileRecords:
     def find(self, name: ProfileName, version: int) -> Profile | None:
         if not 1 <= version <= MAX_VERSION:
             return None
-        record = self._table.item(_version_key(name, version))
-        return _profile(record) if record else None
+        # The ask function is permitted to read this field and no others.
+        record = self._table.item(_version_key(name, version), "description")
+        return _profile(name, version, record["description"]) if record else None
 
     def newest(self, name: ProfileName) -> Profile | None:
         found = self._table.query(
@@ -66,14 +67,12 @@ class DynamoDBProfileRecords:
             ConsistentRead=True,
         )
         record = next(found, None)
-        return _profile(record) if record else None
+        return _profile(name, int(record["SK"].removeprefix(_VERSION)), record["description"]) if record else None
 
     def add(self, profile: Profile) -> None:
         self._table.put(
             {
                 **_version_key(profile.name, profile.version),
-                "name": str(profile.name),
-                "version": profile.version,
                 # As one text: DynamoDB has no numbers with a fraction that Python reads back as they were.
                 "description": json.dumps(
                     {"ingestion": asdict(profile.ingestion), "answering": asdict(profile.answering)}
@@ -108,14 +107,14 @@ class DynamoDBProfileRecords:
             )
 
 
-def _profile(record: Mapping[str, Any]) -> Profile:
-    described = json.loads(record["description"])
+def _profile(name: ProfileName, version: int, description: str) -> Profile:
+    described = json.loads(description)
     ingestion, answering = described["ingestion"], described["answering"]
     guardrail, reranker, search = (answering.get(part) for part in ("guardrail", "reranker", "search_type"))
     parser, chunking = ingestion.get("parser", {}), ingestion.get("chunking", {})
     return Profile(
-        ProfileName(record["name"]),
-        int(record["version"]),
+        name,
+        version,
         _made(
             Ingestion,
             ingestion,
