@@ -31,22 +31,22 @@ def _name(request: Request) -> ProfileName:
 
 def _wanted(request: Request) -> Profile:
     body = parse_json(ProfileRequest, request["body"])
-    return body.to_domain(_name(request), 0, bootstrap.profiles().defaults)
+    return body.to_domain(_name(request), 0, bootstrap.profile_catalogue().defaults)
 
 
 def get_profiles(_request: Request) -> HttpResponse:
     """`default`, and the newest version of each."""
-    found = bootstrap.profiles().all()
+    found = bootstrap.profile_catalogue().all()
     return respond(ProfilesBody(profiles=tuple(map(ListedProfileBody.from_domain, found))))
 
 
 def get_profile(request: Request, query: ProfileQuery) -> HttpResponse:
-    return respond(ProfileBody.from_domain(bootstrap.profiles().get(_name(request), query.version)))
+    return respond(ProfileBody.from_domain(bootstrap.profile_catalogue().get(_name(request), query.version)))
 
 
 def put_new_version(request: Request) -> HttpResponse:
     """Makes it the newest version, unless the newest describes the same."""
-    profile = put_profile(_wanted(request), profiles=bootstrap.profiles(), offer=bootstrap.profile_offer())
+    profile = put_profile(_wanted(request), catalogue=bootstrap.profile_catalogue(), offer=bootstrap.profile_offer())
     logger.info("A profile is put", profile=profile.name, version=profile.version)
     return respond(ProfileBody.from_domain(profile))
 
@@ -54,16 +54,16 @@ def put_new_version(request: Request) -> HttpResponse:
 def post_profile_check(request: Request) -> HttpResponse:
     """What would be refused, and what would change."""
     refused, newest, changes = check_profile(
-        _wanted(request), profiles=bootstrap.profiles(), offer=bootstrap.profile_offer()
+        _wanted(request), catalogue=bootstrap.profile_catalogue(), offer=bootstrap.profile_offer()
     )
     return respond(ProfileCheckBody.from_domain(refused, newest, changes))
 
 
 def delete_profile(request: Request) -> HttpResponse:
     """It can be chosen no more. Answers with what it was."""
-    name, profiles = _name(request), bootstrap.profiles()
-    removed = profiles.get(name)
-    remove_profile(name, profiles=profiles, registry=bootstrap.registry())
+    name, catalogue = _name(request), bootstrap.profile_catalogue()
+    removed = catalogue.get(name)
+    remove_profile(name, catalogue=catalogue, registry=bootstrap.registry())
     logger.info("A profile is removed", profile=name)
     return respond(ProfileBody.from_domain(removed))
 

@@ -30,7 +30,7 @@ from kbfleet.domain.ingestion_job import can_be_a_job
 from kbfleet.domain.left_out import left_out_not_known
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.profile_rules import require_allowed
-from kbfleet.domain.profiles import ProfileName, ProfileReference
+from kbfleet.domain.profiles import BY_THE_STACK, DEFAULT_PROFILE, ProfileName, ProfileReference
 from kbfleet.domain.tenant import Tenant
 from kbfleet.logs import logger
 from kbfleet.ports import Executions
@@ -97,9 +97,10 @@ def _profile(name: ProfileName | None) -> ProfileReference | None:
     """
     if name is None:
         return None
-    profile = bootstrap.profiles().get(name)
-    if not profile.reference.is_default:
-        require_allowed(profile, bootstrap.profile_offer())
+    if name == DEFAULT_PROFILE:
+        return BY_THE_STACK
+    profile = bootstrap.profiles().newest(name)
+    require_allowed(profile, bootstrap.profile_offer())
     return profile.reference
 
 

@@ -128,7 +128,7 @@ class Fleet:
 
     @property
     def profiles(self) -> Profiles:
-        return Profiles(self.profile_records, STACK_DEFAULTS.ingestion, lambda: STACK_DEFAULTS.answering)
+        return Profiles(self.profile_records, STACK_DEFAULTS.ingestion)
 
     @property
     def scheduler(self) -> Scheduler:

@@ -10,7 +10,7 @@ from kbfleet.domain.errors import ConcurrentUpdate, InvalidInput, ProfileInUse, 
 from kbfleet.domain.profiles import DEFAULT_PROFILE, Effect, Profile, ProfileName, ProfileReference
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import ProfileRecords
-from kbfleet.usecases.profiles import Profiles, check_profile, put_profile, remove_profile
+from kbfleet.usecases.profiles import ProfileCatalogue, check_profile, put_profile, remove_profile
 from tests.support.fakes import InMemoryProfileRecords, InMemoryTenantRegistry
 from tests.support.samples import ACME, SAKURA, STACK_DEFAULTS, tenant
 from tests.unit.test_profiles import FULL, OFFER, saying
@@ -18,8 +18,8 @@ from tests.unit.test_profiles import FULL, OFFER, saying
 NAME = FULL.name
 
 
-def profiles_of(records: ProfileRecords) -> Profiles:
-    return Profiles(records, STACK_DEFAULTS.ingestion, lambda: STACK_DEFAULTS.answering)
+def catalogue_of(records: ProfileRecords) -> ProfileCatalogue:
+    return ProfileCatalogue(records, STACK_DEFAULTS)
 
 
 class Shelf:
@@ -27,14 +27,14 @@ class Shelf:
 
     def __init__(self) -> None:
         self.records = InMemoryProfileRecords()
-        self.profiles = profiles_of(self.records)
+        self.catalogue = catalogue_of(self.records)
         self.registry = InMemoryTenantRegistry()
 
     def put(self, profile: Profile = FULL) -> Profile:
-        return put_profile(profile, profiles=self.profiles, offer=OFFER)
+        return put_profile(profile, catalogue=self.catalogue, offer=OFFER)
 
     def remove(self, name: ProfileName = NAME) -> None:
-        remove_profile(name, profiles=self.profiles, registry=self.registry)
+        remove_profile(name, catalogue=self.catalogue, registry=self.registry)
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def shelf() -> Shelf:
 def test_the_first_version_is_1_and_another_description_is_the_next(shelf: Shelf) -> None:
     assert shelf.put().version == 1
     assert shelf.put(saying("answering.passages", 6)).version == 2
-    assert shelf.profiles.get(NAME) == replace(saying("answering.passages", 6), version=2)
-    assert shelf.profiles.get(NAME, 1) == replace(FULL, version=1)
+    assert shelf.catalogue.get(NAME) == replace(saying("answering.passages", 6), version=2)
+    assert shelf.catalogue.get(NAME, 1) == replace(FULL, version=1)
 
 
 def test_the_same_description_is_no_new_version(shelf: Shelf) -> None:
@@ -70,14 +70,14 @@ def test_of_two_who_put_at_once_one_is_told(shelf: Shelf) -> None:
 
     late = ReadBefore(replace(FULL, version=1), replace(FULL, version=2))
     with pytest.raises(ConcurrentUpdate):
-        put_profile(saying("answering.passages", 7), profiles=profiles_of(late), offer=OFFER)
+        put_profile(saying("answering.passages", 7), catalogue=catalogue_of(late), offer=OFFER)
 
 
 def test_what_breaks_a_rule_is_not_put(shelf: Shelf) -> None:
     shelf.put()
     with pytest.raises(ProfileRefused, match="passages"):
         shelf.put(saying("answering.passages", 0))
-    assert shelf.profiles.get(NAME).version == 1
+    assert shelf.catalogue.get(NAME).version == 1
 
 
 def test_the_default_is_neither_put_nor_removed_nor_has_it_versions(shelf: Shelf) -> None:
@@ -86,28 +86,28 @@ def test_the_default_is_neither_put_nor_removed_nor_has_it_versions(shelf: Shelf
     with pytest.raises(InvalidInput, match="default"):
         shelf.remove(DEFAULT_PROFILE)
     with pytest.raises(InvalidInput, match="default"):
-        shelf.profiles.get(DEFAULT_PROFILE, 1)
-    assert shelf.profiles.get(DEFAULT_PROFILE) == STACK_DEFAULTS.profile()
+        shelf.catalogue.get(DEFAULT_PROFILE, 1)
+    assert shelf.catalogue.get(DEFAULT_PROFILE) == STACK_DEFAULTS.profile()
 
 
 def test_all_are_the_default_and_the_newest_of_each(shelf: Shelf) -> None:
     shelf.put()
     shelf.put(saying("answering.passages", 6))
     shelf.records.enlist(ProfileName("begun"))  # and whoever did died
-    assert [str(each.reference) for each in shelf.profiles.all()] == ["default", "full version 2"]
+    assert [str(each.reference) for each in shelf.catalogue.all()] == ["default", "full version 2"]
 
 
 def test_what_nobody_uses_can_be_removed_and_put_again(shelf: Shelf) -> None:
     shelf.put()
     shelf.remove()
     with pytest.raises(ProfileNotFound):
-        shelf.profiles.get(NAME)
+        shelf.catalogue.get(NAME)
     with pytest.raises(ProfileNotFound):
         shelf.remove()
     # Whoever was given it at the same moment goes on with it.
-    assert shelf.profiles.get(NAME, 1).version == 1
+    assert shelf.catalogue.get(NAME, 1).version == 1
     assert shelf.put().version == 1
-    assert shelf.profiles.get(NAME).version == 1
+    assert shelf.catalogue.get(NAME).version == 1
 
 
 def test_what_a_tenant_uses_is_not_removed_in_whichever_version(shelf: Shelf) -> None:
@@ -116,7 +116,7 @@ def test_what_a_tenant_uses_is_not_removed_in_whichever_version(shelf: Shelf) ->
     shelf.put(saying("answering.passages", 6))
     with pytest.raises(ProfileInUse, match="acme"):
         shelf.remove()
-    assert shelf.profiles.get(NAME).version == 2
+    assert shelf.catalogue.get(NAME).version == 2
     shelf.registry.replace(tenant(ACME, profile=ProfileReference(NAME, 1), status=TenantStatus.OFFBOARDED), fence=1)
     shelf.remove()
 
@@ -127,26 +127,26 @@ def test_a_tenants_profile_is_the_version_of_its_record(shelf: Shelf) -> None:
     office = saying("ingestion.parser.model", "us.amazon.nova-lite-v1:0")
     shelf.records.add(replace(office, version=3))
     acme = tenant(ACME, profile=ProfileReference(NAME, 3))
-    assert shelf.profiles.ingestion_of(acme.profile, "OPENSEARCH_SERVERLESS") == office.ingestion
-    assert shelf.profiles.models_of(acme.profile) == (
+    assert shelf.catalogue.put.ingestion_of(acme.profile, "OPENSEARCH_SERVERLESS") == office.ingestion
+    assert shelf.catalogue.put.models_of(acme.profile) == (
         frozenset({"us.amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0", "cohere.rerank-v3-5:0"}),
         True,
     )
     plain = tenant(SAKURA, knowledge_store="MANAGED")
-    assert shelf.profiles.ingestion_of(plain.profile, "MANAGED") == STACK_DEFAULTS.profile("MANAGED").ingestion
-    assert shelf.profiles.models_of(plain.profile) == (None, False)
+    assert shelf.catalogue.put.ingestion_of(plain.profile, "MANAGED") == STACK_DEFAULTS.profile("MANAGED").ingestion
+    assert shelf.catalogue.put.models_of(plain.profile) == (None, False)
 
 
 def test_a_check_tells_what_would_be_refused_and_what_changes(shelf: Shelf) -> None:
     wanted = saying("answering.passages", 0, saying("ingestion.chunking.max_tokens", 301))
-    refused, newest, changed = check_profile(wanted, profiles=shelf.profiles, offer=OFFER)
+    refused, newest, changed = check_profile(wanted, catalogue=shelf.catalogue, offer=OFFER)
     assert [each.field for each in refused] == ["answering.passages"]
     assert (newest, changed) == (None, ())
     shelf.put()
-    _, newest, changed = check_profile(wanted, profiles=shelf.profiles, offer=OFFER)
+    _, newest, changed = check_profile(wanted, catalogue=shelf.catalogue, offer=OFFER)
     assert newest == replace(FULL, version=1)
     assert {each.field: each.effect for each in changed} == {
         "ingestion.chunking.max_tokens": Effect.REBUILD,
         "answering.passages": Effect.NEXT_QUESTION,
     }
-    assert shelf.profiles.get(NAME).version == 1
+    assert shelf.catalogue.get(NAME).version == 1

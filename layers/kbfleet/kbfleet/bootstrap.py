@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.isolation import IsolationLook
-    from kbfleet.usecases.profiles import Profiles
+    from kbfleet.usecases.profiles import ProfileCatalogue, Profiles
     from kbfleet.usecases.surveys import Surveys
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
@@ -200,12 +200,17 @@ def profiles() -> Profiles:
     from kbfleet.settings.provisioning import KnowledgeStoreSettings
     from kbfleet.usecases.profiles import Profiles
 
-    def answering() -> Answering:
-        from kbfleet.settings.asking import AnswerSettings
+    return Profiles(profile_records(), read(KnowledgeStoreSettings).ingestion)
 
-        return read(AnswerSettings).by_default
 
-    return Profiles(profile_records(), read(KnowledgeStoreSettings).ingestion, answering)
+def profile_catalogue() -> ProfileCatalogue:
+    from kbfleet.domain.profiles import StackDefaults
+    from kbfleet.settings.asking import AnswerSettings
+    from kbfleet.settings.provisioning import KnowledgeStoreSettings
+    from kbfleet.usecases.profiles import ProfileCatalogue
+
+    defaults = StackDefaults(read(KnowledgeStoreSettings).ingestion, read(AnswerSettings).by_default)
+    return ProfileCatalogue(profile_records(), defaults)
 
 
 def profile_offer() -> StackOffer:

@@ -11,7 +11,7 @@ from kbfleet.domain.profiles import (
     DEFAULT_PROFILE,
     MAX_VERSION,
     Effect,
-    StackDefaults,
+    ProfileReference,
     changes,
     default_ingestion,
     ingestion_changes,
@@ -19,10 +19,10 @@ from kbfleet.domain.profiles import (
 from kbfleet.usecases.reservations import store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from kbfleet.domain.profile_rules import Refusal, StackOffer
-    from kbfleet.domain.profiles import Answering, Ingestion, Profile, ProfileChange, ProfileName, ProfileReference
+    from kbfleet.domain.profiles import Ingestion, Profile, ProfileChange, ProfileName, StackDefaults
     from kbfleet.domain.tenant import Tenant
     from kbfleet.ports import KnowledgeStore, ProfileRecords, TenantRegistry
     from kbfleet.usecases.reservations import Stores
@@ -33,39 +33,37 @@ _NAMED_USERS = 5
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """Those that were put, and the one that the stack's parameters say.
+    """What tenants are given, as far as knowledge is made by it.
 
     Args:
-        ingestion, answering: what the stack's parameters say. Not every function knows how questions are answered.
+        ingestion: what the stack's parameters say.
     """
 
     records: ProfileRecords
     ingestion: Ingestion
-    answering: Callable[[], Answering]
 
-    @property
-    def defaults(self) -> StackDefaults:
-        return StackDefaults(self.ingestion, self.answering())
+    def newest(self, name: ProfileName) -> Profile:
+        """The newest version of one that was put.
 
-    def get(self, name: ProfileName, version: int | None = None) -> Profile:
+        Raises: ProfileNotFound: there is none, or it was removed.
         """
-        Args:
-            version: `None` for the newest.
-
-        Raises:
-            ProfileNotFound: there is none, or it was removed; a certain version is found all the same.
-        """
-        if name == DEFAULT_PROFILE:
-            if version is not None:
-                raise InvalidInput("version", "profile default has none: it is what the stack's parameters say.")
-            return self.defaults.profile()
-        found = self.newest_listed(name) if version is None else self.records.find(name, version)
+        found = self.newest_listed(name)
         if found is None:
-            raise ProfileNotFound.of(name, version)
+            raise ProfileNotFound.of(name)
         return found
 
     def newest_listed(self, name: ProfileName) -> Profile | None:
         return self.records.newest(name) if self.records.is_listed(name) else None
+
+    def version(self, reference: ProfileReference) -> Profile:
+        """Of one that was put, also where it was removed since.
+
+        Raises: ProfileNotFound.
+        """
+        found = self.records.find(reference.name, reference.version)
+        if found is None:
+            raise ProfileNotFound.of(reference.name, reference.version)
+        return found
 
     def ingestion_of(self, reference: ProfileReference, knowledge_store: str) -> Ingestion:
         """How documents become knowledge by that version, of a tenant on that store.
@@ -74,14 +72,14 @@ class Profiles:
         """
         if reference.is_default:
             return default_ingestion(self.ingestion, knowledge_store)
-        return self.get(reference.name, reference.version).ingestion
+        return self.version(reference).ingestion
 
     def store_type(self, reference: ProfileReference) -> str | None:
         """Of the knowledge store that it is for; `None` for every store.
 
         Raises: ProfileNotFound.
         """
-        return None if reference.is_default else self.get(reference.name, reference.version).ingestion.knowledge_store
+        return None if reference.is_default else self.version(reference).ingestion.knowledge_store
 
     def models_of(self, reference: ProfileReference) -> tuple[frozenset[str] | None, bool]:
         """The models that Bedrock calls in the name of the tenant's service role, `None` for those of the stack's
@@ -91,7 +89,7 @@ class Profiles:
         """
         if reference.is_default:
             return None, False
-        profile = self.get(reference.name, reference.version)
+        profile = self.version(reference)
         return profile.service_role_models, profile.answering.reranker is not None
 
     def store_of(self, tenant: Tenant, stores: Stores) -> KnowledgeStore:
@@ -103,6 +101,33 @@ class Profiles:
         if tenant.profile.is_default:
             return store
         return store.made_by(self.ingestion_of(tenant.profile, tenant.knowledge_store))
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileCatalogue:
+    """All that can be chosen: the profiles that were put, and what the stack's parameters say."""
+
+    records: ProfileRecords
+    defaults: StackDefaults
+
+    @property
+    def put(self) -> Profiles:
+        return Profiles(self.records, self.defaults.ingestion)
+
+    def get(self, name: ProfileName, version: int | None = None) -> Profile:
+        """
+        Args:
+            version: `None` for the newest.
+
+        Raises:
+            ProfileNotFound.
+            InvalidInput: `default` has no versions.
+        """
+        if name != DEFAULT_PROFILE:
+            return self.put.newest(name) if version is None else self.put.version(ProfileReference(name, version))
+        if version is not None:
+            raise InvalidInput("version", "profile default has none: it is what the stack's parameters say.")
+        return self.defaults.profile()
 
     def all(self) -> Sequence[Profile]:
         """`default`, and the newest versions of those that are listed."""
@@ -149,7 +174,7 @@ def reads_otherwise(before: ProfileReference, after: ProfileReference, tenant: T
     return bool(ingestion_changes(*ingestions))
 
 
-def put_profile(wanted: Profile, *, profiles: Profiles, offer: StackOffer) -> Profile:
+def put_profile(wanted: Profile, *, catalogue: ProfileCatalogue, offer: StackOffer) -> Profile:
     """Makes it the newest version, unless the newest describes the same. Returns: that version.
 
     Args:
@@ -162,27 +187,29 @@ def put_profile(wanted: Profile, *, profiles: Profiles, offer: StackOffer) -> Pr
     """
     _not_the_default(wanted.name, "put")
     require_allowed(wanted, offer)
-    newest = profiles.records.newest(wanted.name)
+    newest = catalogue.records.newest(wanted.name)
     # Before the version: whoever dies in between leaves a name that has no new version, and not one that is not listed.
-    profiles.records.enlist(wanted.name)
+    catalogue.records.enlist(wanted.name)
     if newest is not None and newest.describes_as(wanted):
         return newest
     following = replace(wanted, version=newest.version + 1 if newest is not None else 1)
     if following.version > MAX_VERSION:
         raise InvalidInput("profile", f"{wanted.name} has {MAX_VERSION:,} versions, and can have no more.")
-    profiles.records.add(following)
+    catalogue.records.add(following)
     return following
 
 
 def check_profile(
-    wanted: Profile, *, profiles: Profiles, offer: StackOffer
+    wanted: Profile, *, catalogue: ProfileCatalogue, offer: StackOffer
 ) -> tuple[Sequence[Refusal], Profile | None, Sequence[ProfileChange]]:
     """What would be refused of it; the newest version, if there is one; and what the wanted one changes of that."""
-    newest = profiles.defaults.profile() if wanted.name == DEFAULT_PROFILE else profiles.newest_listed(wanted.name)
+    newest = (
+        catalogue.defaults.profile() if wanted.name == DEFAULT_PROFILE else catalogue.put.newest_listed(wanted.name)
+    )
     return refusals(wanted, offer), newest, changes(newest, wanted) if newest is not None else ()
 
 
-def remove_profile(name: ProfileName, *, profiles: Profiles, registry: TenantRegistry) -> None:
+def remove_profile(name: ProfileName, *, catalogue: ProfileCatalogue, registry: TenantRegistry) -> None:
     """It can be chosen no more. Its versions stay: a tenant that was given it at the same moment goes on with it.
 
     Raises:
@@ -191,13 +218,13 @@ def remove_profile(name: ProfileName, *, profiles: Profiles, registry: TenantReg
         ProfileInUse: tenants use it; it stays.
     """
     _not_the_default(name, "removed")
-    if profiles.newest_listed(name) is None:
+    if catalogue.put.newest_listed(name) is None:
         raise ProfileNotFound.of(name)
     # Before the look: nobody takes it up behind that.
-    profiles.records.delist(name)
+    catalogue.records.delist(name)
     users = registry.using(name, _NAMED_USERS + 1)
     if users:
-        profiles.records.enlist(name)
+        catalogue.records.enlist(name)
         more = " and others" if len(users) > _NAMED_USERS else ""
         raise ProfileInUse(
             f"Profile {name} is used by {', '.join(users[:_NAMED_USERS])}{more}.",
