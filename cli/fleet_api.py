@@ -224,19 +224,34 @@ class FleetApi:
         return str(self.session.region_name) if self.session is not None else ""
 
     def provision(
-        self, tenant_id: TenantId, name: DisplayName | None, knowledge_store: str | None, tier: Tier | None
+        self,
+        tenant_id: TenantId,
+        name: DisplayName | None,
+        knowledge_store: str | None,
+        tier: Tier | None,
+        profile: ProfileName | None = None,
     ) -> ExecutionBody:
         """Adds a tenant, or converges it again."""
-        wanted = {"name": name, "knowledge_store": knowledge_store, "tier": tier}
+        wanted = {"name": name, "knowledge_store": knowledge_store, "tier": tier, "profile": profile}
         body = {key: value for key, value in wanted.items() if value is not None}
         return self._signed(ExecutionBody, "PUT", f"/tenants/{tenant_id}", body)
 
-    def update(self, tenant_id: TenantId, name: DisplayName | None, tier: Tier | None) -> ExecutionBody:
+    def update(
+        self,
+        tenant_id: TenantId,
+        name: DisplayName | None,
+        tier: Tier | None,
+        profile: ProfileName | None = None,
+        *,
+        accept_rereading: bool = False,
+    ) -> ExecutionBody:
         """Changes a tenant.
 
-        Raises: Refused when there is no such tenant.
+        Raises: Refused when there is no such tenant; or, by code RereadingNotAccepted, when all of its documents would
+            be read again and that is not accepted.
         """
-        body = {key: value for key, value in {"name": name, "tier": tier}.items() if value is not None}
+        wanted = {"name": name, "tier": tier, "profile": profile, "accept_rereading": accept_rereading or None}
+        body = {key: value for key, value in wanted.items() if value is not None}
         return self._signed(ExecutionBody, "PUT", f"/tenants/{tenant_id}", {**body, "must_exist": True})
 
     def provisioning(self, tenant_id: TenantId, execution: str) -> ExecutionBody:

@@ -85,6 +85,7 @@ def put_tenant(request: Request) -> HttpResponse:
         clock=bootstrap.clock(),
         profiles=bootstrap.profiles(),
         must_exist=body.must_exist,
+        accept_rereading=body.accept_rereading,
     )
     logger.info("Provisioning runs", tenant_id=valid, execution=execution.name)
     return respond(ExecutionBody.from_domain(execution), HTTPStatus.ACCEPTED)

@@ -74,6 +74,10 @@ ENVIRONMENT = {
     "KNOWLEDGE_STORE": "S3_VECTORS",
     "VECTOR_BUCKET_NAME": "kbfleet-vectors",
     "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
+    "ANSWERING": "RETRIEVE_AND_CONVERSE",
+    "NOTHING_FOUND_ENGLISH": "I found nothing.",
+    "NOTHING_FOUND_JAPANESE": "見つかりませんでした。",
+    "GENERATION_MODEL_ID": "us.amazon.nova-lite-v1:0",
 }
 
 Event = dict[str, Any]

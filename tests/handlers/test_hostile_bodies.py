@@ -23,6 +23,8 @@ WITH_BODIES = {
     "ask_for_tenant": "ask/ask",
     "post_upload": "admin/uploads",
     "put_tenant": "admin/tenants",
+    "put_profile": "admin/profiles",
+    "post_profile_check": "admin/profiles",
     "post_reconciliation": "admin/reconcile",
 }
 """Sample requests, and the functions that read their bodies."""
@@ -31,7 +33,9 @@ FIELDS = {
     "ask": ["question", "session", "passages", "keep"],
     "ask_for_tenant": ["question", "session", "passages", "keep", "user_id"],
     "post_upload": ["key", "size", "content_type"],
-    "put_tenant": ["name", "knowledge_store", "tier", "must_exist"],
+    "put_tenant": ["name", "knowledge_store", "tier", "profile", "accept_rereading", "must_exist"],
+    "put_profile": ["ingestion", "answering"],
+    "post_profile_check": ["ingestion", "answering"],
     "post_reconciliation": ["repair"],
 }
 

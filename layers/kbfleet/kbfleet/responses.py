@@ -27,6 +27,7 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.ProfileNotFound, HTTPStatus.NOT_FOUND),
     (errors.ProfileInUse, HTTPStatus.CONFLICT),
     (errors.TenantBusy, HTTPStatus.CONFLICT),
+    (errors.RereadingNotAccepted, HTTPStatus.CONFLICT),
     (errors.TenantNotActive, HTTPStatus.CONFLICT),
     (errors.OffboardingBegun, HTTPStatus.CONFLICT),
     (errors.DeletionsNotSeen, HTTPStatus.CONFLICT),

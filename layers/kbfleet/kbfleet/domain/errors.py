@@ -110,6 +110,11 @@ class TenantClaimMissing(KbfleetError):
 # --- the tenant is not in a state for this -------------------------------------------------------
 
 
+class RereadingNotAccepted(KbfleetError):
+    """A profile would have all documents of a tenant read again, during which it cannot be asked; nobody has said yet
+    that they may be."""
+
+
 class TenantBusy(KbfleetError):
     """Another execution holds the tenant's lease."""
 

@@ -46,6 +46,7 @@ from kbfleet.domain.errors import (
     OffboardingBegun,
     ProfileInUse,
     ProfileNotFound,
+    RereadingNotAccepted,
     TenantBusy,
     TenantNotActive,
     TenantNotFound,
@@ -160,7 +161,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Answers a question from the documents of the tenant that the token names",
         AskResponse,
         body=AskRequest,
-        refusals=(InvalidInput, TenantNotFound, TenantNotActive, IsolationBreached),
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ProfileNotFound, IsolationBreached),
         example={"question": "How long is the warranty of the tent?"},
     ),
     Operation(
@@ -171,7 +172,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "The same for a back end, which may ask for every tenant",
         AskResponse,
         body=TenantAskRequest,
-        refusals=(InvalidInput, TenantNotFound, TenantNotActive, IsolationBreached),
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ProfileNotFound, IsolationBreached),
         example={"question": "How long is the warranty of the tent?", "user_id": "mina"},
     ),
     Operation(
@@ -194,7 +195,15 @@ OPERATIONS: tuple[Operation, ...] = (
         HTTPStatus.ACCEPTED,
         body=ProvisionRequest,
         body_optional=True,
-        refusals=(InvalidInput, KnowledgeStoreNotOffered, TenantNotFound, TenantNotActive, TenantBusy),
+        refusals=(
+            InvalidInput,
+            KnowledgeStoreNotOffered,
+            ProfileNotFound,
+            RereadingNotAccepted,
+            TenantNotFound,
+            TenantNotActive,
+            TenantBusy,
+        ),
         example={"name": "Acme Outdoor", "knowledge_store": "S3_VECTORS"},
     ),
     Operation(
@@ -366,6 +375,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Caller.TRUSTED,
         "The profiles that tenants can be given, each in its newest version, and what the stack's parameters say",
         ProfilesBody,
+        refusals=(InvalidInput,),
     ),
     Operation(
         HTTPMethod.GET,

@@ -23,6 +23,7 @@ from kbfleet.domain.errors import (
     KnowledgeStoreNotOffered,
     LeaseLost,
     NotReadyYet,
+    RereadingNotAccepted,
     ResourceConflict,
     ResourceMissing,
     Retryable,
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.capacity import Room
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.profiles import ProfileReference
     from kbfleet.domain.sync import Waiter
     from kbfleet.domain.tenant import Reservation
     from kbfleet.domain.usage_plan import Tier
@@ -128,6 +130,7 @@ def start_provisioning(
     profiles: Profiles | None = None,
     occurrence: str | None = None,
     must_exist: bool = False,
+    accept_rereading: bool = False,
 ) -> Execution:
     """Starts an execution, or gives the one that is converging the tenant already.
 
@@ -136,10 +139,11 @@ def start_provisioning(
         occurrence: what the request is known by, such as an event's id: the same one starts one execution, however
             often it is delivered.
         must_exist: whether the request is to change a tenant only, not to add one.
+        accept_rereading: whether all documents may be read again for another profile.
 
     Raises:
         KnowledgeStoreNotOffered, TenantOffboarding, ProfileNotFound: before anything is written.
-        InvalidInput: the profile cannot be taken up; also before anything is written.
+        InvalidInput, RereadingNotAccepted: the profile cannot be taken up; also before anything is written.
         TenantNotFound, TenantOffboarded: there is no such tenant, or no more, although there must be.
         TenantBusy: the execution that is converging it does so for another tier or name.
     """
@@ -151,6 +155,8 @@ def start_provisioning(
             stored.not_leaving()
         raise TenantNotFound.of(request.tenant_id)
     _offered_store(request, existing, stores, profiles)
+    if existing is not None and request.profile is not None and profiles is not None and not accept_rereading:
+        _require_nothing_read_again(existing, request.profile, profiles)
     now = clock.now()
     if existing is not None:
         existing.not_leaving()
@@ -242,6 +248,16 @@ def onboard_tenant(
         request, registry=registry, executions=executions, stores=stores, clock=clock, occurrence=occurrence
     )
     return execution, request.unlike(existing) if existing is not None else ()
+
+
+def _require_nothing_read_again(tenant: Tenant, profile: ProfileReference, profiles: Profiles) -> None:
+    """Raises: RereadingNotAccepted."""
+    if reads_otherwise(tenant.profile, profile, tenant, profiles):
+        raise RereadingNotAccepted(
+            f"Profile {profile} has all documents of tenant {tenant.tenant_id} read again, by another parser's model "
+            "or prompt. That is paid for, and until it is done the tenant cannot be asked.",
+            remedy=f"Accept it with `kbfleet tenant update {tenant.tenant_id} --profile {profile.name} --yes`.",
+        )
 
 
 def _offered_store(
