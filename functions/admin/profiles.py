@@ -22,7 +22,7 @@ from kbfleet.domain.profiles import Profile, ProfileName
 from kbfleet.logs import logger
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
-from kbfleet.usecases.profiles import check_profile, put_profile, remove_profile
+from kbfleet.usecases.profiles import check_profile, put_version, remove_profile
 
 
 def _name(request: Request) -> ProfileName:
@@ -44,9 +44,9 @@ def get_profile(request: Request, query: ProfileQuery) -> HttpResponse:
     return respond(ProfileBody.from_domain(bootstrap.profile_catalogue().get(_name(request), query.version)))
 
 
-def put_new_version(request: Request) -> HttpResponse:
+def put_profile(request: Request) -> HttpResponse:
     """Makes it the newest version, unless the newest describes the same."""
-    profile = put_profile(_wanted(request), catalogue=bootstrap.profile_catalogue(), offer=bootstrap.profile_offer())
+    profile = put_version(_wanted(request), catalogue=bootstrap.profile_catalogue(), offer=bootstrap.profile_offer())
     logger.info("A profile is put", profile=profile.name, version=profile.version)
     return respond(ProfileBody.from_domain(profile))
 
@@ -71,7 +71,7 @@ def delete_profile(request: Request) -> HttpResponse:
 ROUTES = {
     ("GET", "/profiles"): Route(get_profiles),
     ("GET", "/profiles/{profile}"): Route(get_profile, ProfileQuery),
-    ("PUT", "/profiles/{profile}"): Route(put_new_version),
+    ("PUT", "/profiles/{profile}"): Route(put_profile),
     ("DELETE", "/profiles/{profile}"): Route(delete_profile),
     ("POST", "/profiles/{profile}/check"): Route(post_profile_check),
 }

@@ -10,7 +10,7 @@ from kbfleet.domain.errors import ConcurrentUpdate, InvalidInput, ProfileInUse, 
 from kbfleet.domain.profiles import DEFAULT_PROFILE, Effect, Profile, ProfileName, ProfileReference
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import ProfileRecords
-from kbfleet.usecases.profiles import ProfileCatalogue, check_profile, put_profile, remove_profile
+from kbfleet.usecases.profiles import ProfileCatalogue, check_profile, put_version, remove_profile
 from tests.support.fakes import InMemoryProfileRecords, InMemoryTenantRegistry
 from tests.support.samples import ACME, SAKURA, STACK_DEFAULTS, tenant
 from tests.unit.test_profiles import FULL, OFFER, saying
@@ -31,7 +31,7 @@ class Shelf:
         self.registry = InMemoryTenantRegistry()
 
     def put(self, profile: Profile = FULL) -> Profile:
-        return put_profile(profile, catalogue=self.catalogue, offer=OFFER)
+        return put_version(profile, catalogue=self.catalogue, offer=OFFER)
 
     def remove(self, name: ProfileName = NAME) -> None:
         remove_profile(name, catalogue=self.catalogue, registry=self.registry)
@@ -70,7 +70,7 @@ def test_of_two_who_put_at_once_one_is_told(shelf: Shelf) -> None:
 
     late = ReadBefore(replace(FULL, version=1), replace(FULL, version=2))
     with pytest.raises(ConcurrentUpdate):
-        put_profile(saying("answering.passages", 7), catalogue=catalogue_of(late), offer=OFFER)
+        put_version(saying("answering.passages", 7), catalogue=catalogue_of(late), offer=OFFER)
 
 
 def test_what_breaks_a_rule_is_not_put(shelf: Shelf) -> None:

@@ -151,6 +151,10 @@ AWS_ERRORS: tuple[type[KbfleetError], ...] = (errors.Throttled, errors.NotReadyY
 
 _TENANTS = "/tenants/{tenant_id}"
 _PROFILES = "/profiles/{profile}"
+_PROFILE_EXAMPLE: Example = {
+    "answering": {"passages": 8},
+    "ingestion": {"chunking": {"kind": "FIXED_SIZE", "max_tokens": 500, "overlap_percentage": 15}},
+}
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -396,7 +400,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ProfileBody,
         body=ProfileRequest,
         refusals=(InvalidInput, ConcurrentUpdate),
-        example={"answering": {"passages": 8}},
+        example=_PROFILE_EXAMPLE,
     ),
     Operation(
         HTTPMethod.POST,
@@ -407,7 +411,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ProfileCheckBody,
         body=ProfileRequest,
         refusals=(InvalidInput,),
-        example={"answering": {"passages": 8}},
+        example=_PROFILE_EXAMPLE,
     ),
     Operation(
         HTTPMethod.DELETE,

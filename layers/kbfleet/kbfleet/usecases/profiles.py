@@ -174,7 +174,7 @@ def reads_otherwise(before: ProfileReference, after: ProfileReference, tenant: T
     return bool(ingestion_changes(*ingestions))
 
 
-def put_profile(wanted: Profile, *, catalogue: ProfileCatalogue, offer: StackOffer) -> Profile:
+def put_version(wanted: Profile, *, catalogue: ProfileCatalogue, offer: StackOffer) -> Profile:
     """Makes it the newest version, unless the newest describes the same. Returns: that version.
 
     Args:
