@@ -190,7 +190,7 @@ def test_a_tier_is_asked_for_only_if_it_is_given(
     scripted()
     monkeypatch.setattr(FleetApi, "provision", provision)
     assert run("tenant", "add", "acme", "--no-wait", *arguments).exit_code == 0
-    assert asked == [("acme", None, None, tier)]
+    assert asked == [("acme", None, None, tier, None)]
 
 
 def test_a_tier_that_there_is_not_is_refused(run: Run) -> None:

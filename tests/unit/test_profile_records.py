@@ -8,10 +8,13 @@ import pytest
 
 from kbfleet.domain.errors import ConcurrentUpdate, InvalidInput, ProfileInUse, ProfileNotFound, ProfileRefused
 from kbfleet.domain.profiles import DEFAULT_PROFILE, Effect, Profile, ProfileName, ProfileReference
+from kbfleet.domain.tenant import ProvisioningRequest
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import ProfileRecords
 from kbfleet.usecases.profiles import ProfileCatalogue, check_profile, put_version, remove_profile
+from kbfleet.usecases.provisioning import start_provisioning
 from tests.support.fakes import InMemoryProfileRecords, InMemoryTenantRegistry
+from tests.support.fleet import Fleet
 from tests.support.samples import ACME, SAKURA, STACK_DEFAULTS, tenant
 from tests.unit.test_profiles import FULL, OFFER, saying
 
@@ -150,3 +153,31 @@ def test_a_check_tells_what_would_be_refused_and_what_changes(shelf: Shelf) -> N
         "answering.passages": Effect.NEXT_QUESTION,
     }
     assert shelf.catalogue.get(NAME).version == 1
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_one_for_another_store_is_refused(existing: bool) -> None:
+    fleet = Fleet()
+    fleet.profile_records.add(replace(FULL, version=1))
+    stores = {"S3_VECTORS": fleet.store, "OPENSEARCH_SERVERLESS": fleet.store}
+    if existing:
+        fleet.registry.create(tenant(ACME))
+    asked = ProvisioningRequest(
+        ACME, knowledge_store=None if existing else "S3_VECTORS", profile=ProfileReference(FULL.name, 1)
+    )
+
+    def start(request: ProvisioningRequest) -> None:
+        start_provisioning(
+            request,
+            registry=fleet.registry,
+            executions=fleet.executions,
+            stores=stores,
+            profiles=fleet.profiles,
+            clock=fleet.clock,
+        )
+
+    with pytest.raises(InvalidInput, match="is for knowledge store OPENSEARCH_SERVERLESS, not S3_VECTORS"):
+        start(asked)
+    assert fleet.executions.requests == {}
+    start(ProvisioningRequest(SAKURA, profile=ProfileReference(FULL.name, 1)))
+    assert len(fleet.executions.requests) == 1

@@ -228,7 +228,7 @@ def remove_profile(name: ProfileName, *, catalogue: ProfileCatalogue, registry: 
         more = " and others" if len(users) > _NAMED_USERS else ""
         raise ProfileInUse(
             f"Profile {name} is used by {', '.join(users[:_NAMED_USERS])}{more}.",
-            remedy="Give them another with `kbfleet tenant update`, or offboard them, then remove it.",
+            remedy="Give them another with `kbfleet tenant update TENANT --profile PROFILE`, or offboard them.",
         )
 
 
