@@ -96,7 +96,15 @@ class TestDynamoDBProfileRecords(ProfileRecordsSuite):
         described = json.loads(found["description"])
         for part in ("parser", "chunking"):
             del described["ingestion"][part]
-        for part in ("guardrail", "reranker", "search_type", "least_score", "temperature", "longest_answer"):
+        for part in (
+            "guardrail",
+            "reranker",
+            "search_type",
+            "least_score",
+            "temperature",
+            "longest_answer",
+            "nothing_found",
+        ):
             del described["answering"][part]
         table.put({**found, "description": json.dumps(described)}, values={}, subject="a version")
         assert records.find(NAME, 1) == version(1, like=PLAIN)

@@ -75,8 +75,6 @@ ENVIRONMENT = {
     "VECTOR_BUCKET_NAME": "kbfleet-vectors",
     "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
     "ANSWERING": "RETRIEVE_AND_CONVERSE",
-    "NOTHING_FOUND_ENGLISH": "I found nothing.",
-    "NOTHING_FOUND_JAPANESE": "見つかりませんでした。",
     "GENERATION_MODEL_ID": "us.amazon.nova-lite-v1:0",
 }
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import kbfleet.bootstrap
 from kbfleet.contracts.events import SYNC_HELD
-from kbfleet.domain.answer import NothingFoundWords
 from kbfleet.domain.errors import TenantNotActive
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import Answering, Chunking, ChunkingKind, Embedding, Ingestion, Profile, ProfileName
@@ -134,7 +133,7 @@ _OFFICE = ProfileName("office")
 def _put_a_profile(store: str, _fleet: VirtualFleet) -> None:
     embedding = Embedding() if store == "MANAGED" else Embedding("amazon.titan-embed-text-v2:0", 512)
     chunking = Chunking(ChunkingKind.FIXED_SIZE, max_tokens=200, overlap_percentage=10)
-    answering = Answering("apac.amazon.nova-lite-v1:0", NothingFoundWords("Nothing.", "なし。"))
+    answering = Answering("apac.amazon.nova-lite-v1:0")
     records = kbfleet.bootstrap.profile_records()
     records.enlist(_OFFICE)
     records.add(Profile(_OFFICE, 1, Ingestion(store, embedding, chunking=chunking), answering))

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kbfleet.domain.alert import Deployment
-from kbfleet.domain.answer import NothingFoundWords
 from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.model_ids import is_inference_profile
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
@@ -27,9 +26,7 @@ DEPLOYMENT = Deployment("kbfleet", REGION)
 DATA_SOURCE = DataSourceReference("KB00000001", "DS00000002")
 INGESTION = Ingestion("S3_VECTORS", Embedding("amazon.titan-embed-text-v2:0", 1_024))
 """What the parameters of a stack say that leaves them as they are."""
-STACK_DEFAULTS = StackDefaults(
-    INGESTION, Answering("us.amazon.nova-lite-v1:0", NothingFoundWords("I found nothing.", "見つかりませんでした。"))
-)
+STACK_DEFAULTS = StackDefaults(INGESTION, Answering("us.amazon.nova-lite-v1:0"))
 EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:kbfleet-provision-tenant:acme-20261102T090000000000"
 
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
-from kbfleet.domain.answer import NothingFoundWords
 from kbfleet.domain.errors import InvalidInput, ProfileRefused
 from kbfleet.domain.profile_rules import (
     LIMITS,
@@ -38,6 +37,7 @@ from kbfleet.domain.profiles import (
     ProfileName,
     Reranker,
     SearchType,
+    Words,
     changes,
 )
 from tests.support.samples import STACK_DEFAULTS
@@ -71,6 +71,7 @@ FULL = Profile(
         least_score=0.2,
         temperature=0.0,
         longest_answer=800,
+        nothing_found=Words("I found nothing.", "見つかりませんでした。"),
     ),
 )
 
@@ -246,7 +247,7 @@ class TestChanges:
         [
             ("answering.passages", 7, Effect.NEXT_QUESTION),
             ("answering.reranker", None, Effect.NEXT_QUESTION),
-            ("answering.nothing_found", NothingFoundWords("No.", "なし。"), Effect.NEXT_QUESTION),
+            ("answering.nothing_found", Words("No.", "なし。"), Effect.NEXT_QUESTION),
             ("ingestion.parser.prompt", None, Effect.READ_AGAIN),
             ("ingestion.parser.model", "us.amazon.nova-lite-v1:0", Effect.READ_AGAIN),
             ("ingestion.parser", Parser(), Effect.REBUILD),

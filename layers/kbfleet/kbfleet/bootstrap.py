@@ -654,6 +654,7 @@ def answerer(knowledge_store: str, profile: str = "", version: int = 0) -> Answe
     Raises: ProfileNotFound.
     """
     from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
+    from kbfleet.domain.answer import NothingFoundWords
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
     from kbfleet.domain.profiles import AnswererKind
     from kbfleet.settings.asking import AskSettings
@@ -667,7 +668,10 @@ def answerer(knowledge_store: str, profile: str = "", version: int = 0) -> Answe
     meanwhile = _session_secret().read_meanwhile
     generation = Generation(
         fleet().model_arn(answering.model),
-        answering.nothing_found,
+        NothingFoundWords(
+            answering.nothing_found.english or settings.nothing_found_english,
+            answering.nothing_found.japanese or settings.nothing_found_japanese,
+        ),
         _prompt_template(secret_arn) if own_prompt is None else lambda: own_prompt,
         guardrail.id if guardrail is not None else "",
         guardrail.version if guardrail is not None else "",

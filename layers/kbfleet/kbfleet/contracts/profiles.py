@@ -8,7 +8,6 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field
 
 from kbfleet.contracts import Contract, WholeNumber
-from kbfleet.domain.answer import NothingFoundWords
 from kbfleet.domain.profile_rules import EMBEDDING_DIMENSIONS, Refusal, Whose, schema_of
 from kbfleet.domain.profiles import (
     EMBEDDING_THEMSELVES,
@@ -28,6 +27,7 @@ from kbfleet.domain.profiles import (
     Reranker,
     SearchType,
     StackDefaults,
+    Words,
 )
 
 Value = str | int | float | None
@@ -151,13 +151,9 @@ class AnsweringPart(Contract):
         guardrail = own.guardrail
         if "guardrail" in self.model_fields_set:
             guardrail = Guardrail(**dict(self.guardrail)) if self.guardrail is not None else None
-        words = self.nothing_found
         return Answering(
             model=self.model or own.model,
-            nothing_found=NothingFoundWords(
-                own.nothing_found.english if words.english is None else words.english,
-                own.nothing_found.japanese if words.japanese is None else words.japanese,
-            ),
+            nothing_found=Words(**dict(self.nothing_found)),
             answerer=self.answerer or own.answerer,
             prompt=self.prompt,
             guardrail=guardrail,

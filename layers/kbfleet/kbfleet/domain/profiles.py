@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from typing import Self
 
-from kbfleet.domain.answer import DEFAULT_PASSAGES, NothingFoundWords
+from kbfleet.domain.answer import DEFAULT_PASSAGES
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.validated_text import ValidatedText
 
@@ -201,6 +201,14 @@ class Reranker:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """What askers read when nothing was found, by the language of their question; `None` for what the stack says."""
+
+    english: str | None = None
+    japanese: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answering:
     """How questions are answered from knowledge.
 
@@ -216,7 +224,6 @@ class Answering:
     """
 
     model: str
-    nothing_found: NothingFoundWords
     answerer: AnswererKind = AnswererKind.RETRIEVE_AND_CONVERSE
     prompt: str | None = None
     guardrail: Guardrail | None = None
@@ -226,6 +233,7 @@ class Answering:
     least_score: float | None = None
     temperature: float | None = None
     longest_answer: int | None = None
+    nothing_found: Words = field(default_factory=Words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from kbfleet.domain.answer import NothingFoundWords
 from kbfleet.domain.profiles import AnswererKind, Answering, Guardrail
 from kbfleet.settings import EnvironmentSettings, Seconds
 
@@ -41,11 +40,9 @@ class SearcherSettings(EnvironmentSettings):
 
 
 class AnswerSettings(EnvironmentSettings):
-    """What the stack's parameters say of answers, but for the prompt, which is in a secret."""
+    """What the stack's parameters say of answers, but for its texts, for which no other function has room."""
 
     answering: AnswererKind
-    nothing_found_english: str
-    nothing_found_japanese: str
     generation_model_id: str
     guardrail_id: str = ""
     guardrail_version: str = ""
@@ -55,7 +52,6 @@ class AnswerSettings(EnvironmentSettings):
         """How questions are answered by the profile `default`."""
         return Answering(
             self.generation_model_id,
-            NothingFoundWords(self.nothing_found_english, self.nothing_found_japanese),
             self.answering,
             guardrail=Guardrail(self.guardrail_id, self.guardrail_version) if self.guardrail_id else None,
         )
@@ -64,6 +60,8 @@ class AnswerSettings(EnvironmentSettings):
 class AskSettings(AnswerSettings):
     """`prompt_template_secret_arn` is empty where answers are written by the answerer's own prompt."""
 
+    nothing_found_english: str
+    nothing_found_japanese: str
     prompt_template_secret_arn: str = ""
     registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
     session_secret_arn: str

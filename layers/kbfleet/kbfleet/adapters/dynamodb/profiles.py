@@ -11,7 +11,6 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kbfleet.adapters.dynamodb.table import as_item
-from kbfleet.domain.answer import NothingFoundWords
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.profiles import (
     MAX_VERSION,
@@ -28,6 +27,7 @@ from kbfleet.domain.profiles import (
     ProfileName,
     Reranker,
     SearchType,
+    Words,
 )
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _profile(name: ProfileName, version: int, description: str) -> Profile:
             Answering,
             answering,
             answerer=AnswererKind(answering["answerer"]),
-            nothing_found=_made(NothingFoundWords, answering["nothing_found"]),
+            nothing_found=_made(Words, answering.get("nothing_found", {})),
             guardrail=_made(Guardrail, guardrail) if guardrail else None,
             reranker=_made(Reranker, reranker) if reranker else None,
             search_type=SearchType(search) if search else None,
