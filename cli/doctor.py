@@ -28,6 +28,7 @@ from kbfleet.domain.convergence import CONVERGED_BY_ITSELF
 from kbfleet.domain.finding import Disagreement
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+from kbfleet.domain.model_ids import is_inference_profile
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 
@@ -37,9 +38,6 @@ _CONVERGED_WITHIN, _CONVERGED_WITHIN_EACH = timedelta(minutes=30), timedelta(sec
 """After an update: twenty tenants are begun every five minutes (`usecases.convergence`), and take some minutes each."""
 _ALARM_NAMES = 100
 """That one call of DescribeAlarms takes (AWS documentation, DescribeAlarms)."""
-_GEOGRAPHIES = {"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"}
-"""What the ids of inference profiles begin with. Source: AWS documentation, Supported Regions and models for inference
-profiles."""
 
 
 class Verdict(StrEnum):
@@ -336,7 +334,7 @@ def _models_of(bedrock: Any, parameter: str, model: str) -> tuple[list[str], tup
 
     Raises: FleetUnreachable.
     """
-    if model.split(".", 1)[0] in _GEOGRAPHIES:
+    if is_inference_profile(model):
         with asking(f"Inference profile {model} could not be looked at (bedrock:GetInferenceProfile)"):
             try:
                 found = bedrock.get_inference_profile(inferenceProfileIdentifier=model)

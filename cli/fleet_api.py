@@ -48,6 +48,7 @@ from kbfleet.contracts.documents import (
 )
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
+from kbfleet.contracts.profiles import ProfileBody, ProfileCheckBody, ProfileFile, ProfilesBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_names import MAX_KEY_BYTES, appearance, document_id
@@ -55,6 +56,7 @@ from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.errors import BucketGone
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.profiles import ProfileName
 from kbfleet.domain.tenant import DisplayName
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import Upload
@@ -250,19 +252,34 @@ class FleetApi:
         return str(self.session.region_name) if self.session is not None else ""
 
     def provision(
-        self, tenant_id: TenantId, name: DisplayName | None, knowledge_store: str | None, tier: Tier | None
+        self,
+        tenant_id: TenantId,
+        name: DisplayName | None,
+        knowledge_store: str | None,
+        tier: Tier | None,
+        profile: ProfileName | None = None,
     ) -> ExecutionBody:
         """Adds a tenant, or converges it again."""
-        wanted = {"name": name, "knowledge_store": knowledge_store, "tier": tier}
+        wanted = {"name": name, "knowledge_store": knowledge_store, "tier": tier, "profile": profile}
         body = {key: value for key, value in wanted.items() if value is not None}
         return self._signed(ExecutionBody, "PUT", f"/tenants/{tenant_id}", body)
 
-    def update(self, tenant_id: TenantId, name: DisplayName | None, tier: Tier | None) -> ExecutionBody:
+    def update(
+        self,
+        tenant_id: TenantId,
+        name: DisplayName | None,
+        tier: Tier | None,
+        profile: ProfileName | None = None,
+        *,
+        accept_rereading: bool = False,
+    ) -> ExecutionBody:
         """Changes a tenant.
 
-        Raises: Refused when there is no such tenant.
+        Raises: Refused when there is no such tenant; or, by code RereadingNotAccepted, when all of its documents would
+            be read again and that is not accepted.
         """
-        body = {key: value for key, value in {"name": name, "tier": tier}.items() if value is not None}
+        wanted = {"name": name, "tier": tier, "profile": profile, "accept_rereading": accept_rereading or None}
+        body = {key: value for key, value in wanted.items() if value is not None}
         return self._signed(ExecutionBody, "PUT", f"/tenants/{tenant_id}", {**body, "must_exist": True})
 
     def provisioning(self, tenant_id: TenantId, execution: str) -> ExecutionBody:
@@ -477,6 +494,23 @@ class FleetApi:
     def retry_documents(self, tenant_id: TenantId) -> DocumentRetryBody:
         return self._signed(DocumentRetryBody, "POST", f"/tenants/{tenant_id}/documents/retry", {})
 
+    def profiles(self) -> ProfilesBody:
+        return self._signed(ProfilesBody, "GET", "/profiles")
+
+    def profile(self, name: ProfileName, version: int | None) -> ProfileBody:
+        """Its newest version, where none is given."""
+        query = f"?version={version}" if version is not None else ""
+        return self._signed(ProfileBody, "GET", f"/profiles/{name}{query}")
+
+    def put_profile(self, file: ProfileFile) -> ProfileBody:
+        return self._signed(ProfileBody, "PUT", f"/profiles/{file.name}", _described(file))
+
+    def check_profile(self, file: ProfileFile) -> ProfileCheckBody:
+        return self._signed(ProfileCheckBody, "POST", f"/profiles/{file.name}/check", _described(file))
+
+    def remove_profile(self, name: ProfileName) -> ProfileBody:
+        return self._signed(ProfileBody, "DELETE", f"/profiles/{name}")
+
     def ask(self, asked: AskRequest, token: str) -> AskResponse:
         request = self._request("POST", "/ask", _said(asked))
         request.headers["Authorization"] = f"Bearer {token}"
@@ -559,6 +593,11 @@ def key_of_uri(given: str) -> str | None:
 
 def _path_of(tenant_id: TenantId, key: str) -> str:
     return f"/tenants/{tenant_id}/documents/{document_id(key)}"
+
+
+def _described(file: ProfileFile) -> dict[str, Any]:
+    """The profile as the file has it: what is left out there, the fleet fills in."""
+    return file.request.model_dump(mode="json", exclude_unset=True)
 
 
 def _said(asked: AskRequest) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from cli.arguments import DOCUMENTS_PANEL, FLEET_PANEL, TENANTS_PANEL
-from cli.commands import alerts, asking, dlq, documents, fleet, jobs, stack, sync, tenant, upload, verify, why
+from cli.commands import alerts, asking, dlq, documents, fleet, jobs, profile, stack, sync, tenant, upload, verify, why
 from cli.costs.command import costs
 from cli.exit_codes import ExplainingGroup
 
@@ -31,6 +31,7 @@ app.add_typer(asking.app)
 app.add_typer(fleet.app)
 app.add_typer(verify.app)
 app.command(rich_help_panel=FLEET_PANEL)(costs)
+app.add_typer(profile.app, name="profile", rich_help_panel=FLEET_PANEL)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=FLEET_PANEL)
 app.add_typer(dlq.app, name="dlq", rich_help_panel=FLEET_PANEL)
 app.add_typer(stack.app, name="stack", rich_help_panel=FLEET_PANEL)

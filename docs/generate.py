@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kbfleet.contracts.profiles import ProfileFile
 from kbfleet.openapi.document import document
+from kbfleet.openapi.schemas import standing_alone
 
 ROOT = Path(__file__).parents[1]
 
@@ -219,6 +221,11 @@ def openapi() -> str:
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
+def profile_schema() -> str:
+    """What editors know of the file that holds a profile."""
+    return json.dumps(standing_alone(ProfileFile), indent=2, ensure_ascii=False) + "\n"
+
+
 def deployer_policies() -> Mapping[str, str]:
     """What whoever deploys the stack must be allowed to do, by the names of the files."""
     sys.path.insert(0, str(ROOT))
@@ -229,6 +236,7 @@ def deployer_policies() -> Mapping[str, str]:
 
 def _renewed() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "openapi.json", openapi()
+    yield ROOT / "docs" / "profile.schema.json", profile_schema()
     yield from ((ROOT / "docs" / name, document) for name, document in deployer_policies().items())
     for path in sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "emulator").glob("*.md")]):
         yield path, generated(path.read_text("utf-8"))

@@ -22,7 +22,6 @@ from kbfleet.contracts import parse
 from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.contracts.usage import UsageBody, UsageCountsBody
-from kbfleet.domain.answer import DEFAULT_PASSAGES
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import MAX_LIFE, Life, TenantId
 from kbfleet.domain.tenant_status import TenantStatus
@@ -54,8 +53,11 @@ def ask(
         ),
     ] = None,
     passages: Annotated[
-        int, typer.Option(help="How many passages the answer may rest on, 1 to 100.")
-    ] = DEFAULT_PASSAGES,
+        int | None,
+        typer.Option(
+            help="How many passages the answer may rest on, 1 to 100. By default, as many as the tenant's profile says."
+        ),
+    ] = None,
     filter_: Annotated[
         str | None,
         typer.Option(

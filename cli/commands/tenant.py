@@ -14,19 +14,30 @@ from cli.diagnosis import shown_of_diagnosis
 from cli.documents_left_out import left_out
 from cli.exit_codes import BAD_INPUT, stop
 from cli.failure_reasons import reason_lines
-from cli.fleet_api import FleetApi
+from cli.fleet_api import FleetApi, Refused
 from cli.progress import Progress, Show, watch
 from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
 from kbfleet.contracts.tenants import ExecutionBody, ListedTenantBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.printable import printable
+from kbfleet.domain.profiles import ProfileName
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 
 app = typer.Typer(help="The fleet's tenants.", no_args_is_help=True)
 
+Profile = Annotated[
+    ProfileName | None,
+    typer.Option(
+        parser=ProfileName,
+        metavar="PROFILE",
+        help="How its documents become knowledge and its questions are answered, in the profile's newest version; "
+        "default for what the stack's parameters say.",
+    ),
+]
 Name = Annotated[
     DisplayName | None, typer.Option(parser=DisplayName, metavar="TEXT", help="The tenant's name for people.")
 ]
@@ -46,6 +57,7 @@ def add_tenant(
             help="How much it may ask. By default, STANDARD for a new tenant, and unchanged for an existing one.",
         ),
     ] = None,
+    profile: Profile = None,
     wait: Wait = True,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
@@ -53,7 +65,7 @@ def add_tenant(
 ) -> None:
     """Add a tenant, or bring an existing one back to what it should be. Safe to run any number of times."""
     api = FleetApi.of_stack(stack, region)
-    execution = api.provision(tenant, name, knowledge_store, tier)
+    execution = api.provision(tenant, name, knowledge_store, tier, profile)
     _see_it_provisioned(api, tenant, execution, "active", wait=wait, as_json=as_json)
 
 
@@ -200,6 +212,7 @@ def _details(body: TenantBody) -> Details:
         ("Knowledge base", _known(body.knowledge_base_id)),
         ("Data source", _known(body.data_source_id)),
         ("Knowledge store", _known(body.knowledge_store)),
+        ("Profile", f"{body.profile}, version {body.profile_version}" if body.profile_version else str(body.profile)),
         ("Synced at", moment(body.sync.synced_at) if body.sync.synced_at else "never"),
         ("Pending changes", f"since {moment(body.sync.pending_since)}" if body.sync.pending_since else "none"),
         *([("Unnoticed changes", _unnoticed(body.changes_unnoticed_until))] if body.changes_unnoticed_until else []),
@@ -256,17 +269,37 @@ def update_tenant(
     tenant: Tenant,
     name: Name = None,
     tier: Annotated[Tier | None, typer.Option(case_sensitive=False, help="How much it may ask.")] = None,
+    profile: Profile = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Have all documents read again, where the profile needs that, without asking.")
+    ] = False,
     wait: Wait = True,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Change an existing tenant: its name, or how much it may ask. Its knowledge store cannot be changed."""
-    if name is None and tier is None:
-        raise InvalidInput("update", "nothing to change is given.", remedy="Give --name or --tier.")
+    """Change an existing tenant: its name, how much it may ask, or its profile. Its store cannot be changed."""
+    if name is None and tier is None and profile is None:
+        raise InvalidInput("update", "nothing to change is given.", remedy="Give --name, --tier or --profile.")
     api = FleetApi.of_stack(stack, region)
-    execution = api.update(tenant, name, tier)
+    try:
+        execution = api.update(tenant, name, tier, profile, accept_rereading=yes)
+    except Refused as refused:
+        if refused.code != "RereadingNotAccepted":
+            raise
+        _confirm_rereading(refused)
+        execution = api.update(tenant, name, tier, profile, accept_rereading=True)
     _see_it_provisioned(api, tenant, execution, "updated", wait=wait, as_json=as_json)
+
+
+def _confirm_rereading(refused: Refused) -> None:
+    """Raises: InvalidInput when that is not accepted."""
+    try:
+        agreed = typer.confirm(f"{printable(refused.detail)} Go on?", err=True)
+    except typer.Abort:
+        raise InvalidInput("yes", f"nobody answered; nothing was done. {refused.detail}") from None
+    if not agreed:
+        raise InvalidInput("yes", "nothing was done.")
 
 
 @app.command()

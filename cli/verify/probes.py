@@ -18,6 +18,7 @@ from cli.verify.facts import Took, Word
 from cli.verify.story import LIMITS, MANAGED, ONE, QUESTION, TWO, put
 from cli.verify.under_test import FleetUnderTest, Late, Trial, answered, code_of
 from kbfleet.contracts.tenants import TenantBody
+from kbfleet.domain.model_ids import is_inference_profile
 from kbfleet.domain.names import TenantId
 
 _ROLE_SECONDS = 180.0
@@ -34,7 +35,6 @@ BASE_DESCRIPTION = "Made by a probe of kbfleet verify, which deletes it."
 REMOVING_SECONDS = 300.0
 """More than a knowledge base is CREATING: one that is may not be deleted yet."""
 _ENDED = frozenset({"COMPLETE", "FAILED", "STOPPED"})
-_GEOGRAPHIES = frozenset({"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"})
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _foreign_session(trial: Trial) -> None:
     runtime = trial.fleet.client("bedrock-agent-runtime")
     model, partition = trial.fleet.parameters["GenerationModelId"], _caller(trial.fleet).partition
     region, account = runtime.meta.region_name, _caller(trial.fleet).account
-    profile = model.split(".", 1)[0] in _GEOGRAPHIES
+    profile = is_inference_profile(model)
     resource = f"{account}:inference-profile/{model}" if profile else f":foundation-model/{model}"
     first, second, *_ = (tenant for tenant in trial.tenants.values() if tenant.knowledge_store != MANAGED)
 

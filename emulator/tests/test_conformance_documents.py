@@ -677,6 +677,13 @@ def test_a_job_goes_on_without_its_parsing_model(workbench_of: Any) -> None:
     assert listed(bench, base, source) == {"scan.pdf": "IGNORED", "rules.pdf": "INDEXED"}
 
 
+@fact("documents are parsed by models of Claude and Nova that can see, and by Llama 4", "D")
+@pytest.mark.parametrize("model", ["amazon.nova-micro-v1:0", "us.amazon.nova-micro-v1:0", "cohere.command-r-v1:0"])
+def test_a_model_that_cannot_see_does_not_parse(bench: Any, model: str) -> None:
+    settings = seen_by_a_model(modelArn=f"{VISION.rpartition('/')[0]}/{model}")
+    assert refused_settings(bench, settings)[:2] == (400, "ValidationException")
+
+
 @fact("MANAGED: foundation models and Data Automation are no parsers", "D")
 @pytest.mark.parametrize("strategy", ["BEDROCK_FOUNDATION_MODEL", "BEDROCK_DATA_AUTOMATION"])
 def test_a_managed_knowledge_base_parses_itself(bench: Any, strategy: str) -> None:

@@ -275,7 +275,12 @@ def test_an_index_fits_its_embedding_model(bench: Any, model: str, dimension: in
 
 @fact("a dimension that the embedding model does not have is refused", "I")
 @pytest.mark.parametrize(
-    ("model", "dimension"), [("amazon.titan-embed-text-v2:0", 768), ("cohere.embed-english-v3", 512)]
+    ("model", "dimension"),
+    [
+        ("amazon.titan-embed-text-v2:0", 768),
+        ("cohere.embed-english-v3", 512),
+        ("amazon.nova-2-multimodal-embeddings-v1:0", 3072),
+    ],
 )
 def test_a_model_has_no_other_dimensions(bench: Any, model: str, dimension: int) -> None:
     arn = bench.index("tenant", dimension=dimension)

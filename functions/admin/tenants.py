@@ -28,6 +28,8 @@ from kbfleet.domain.errors import ExecutionNotFound, JobNotFound, ResourceMissin
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import can_be_a_job
 from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.profile_rules import require_allowed
+from kbfleet.domain.profiles import BY_THE_STACK, DEFAULT_PROFILE, ProfileName, ProfileReference
 from kbfleet.domain.tenant import Tenant
 from kbfleet.logs import logger
 from kbfleet.ports import Executions
@@ -67,17 +69,39 @@ def put_tenant(request: Request) -> HttpResponse:
     """Provisions the tenant, or converges it again."""
     valid = _tenant_id(request)
     body = parse_json(ProvisionRequest, request["body"] or "{}")
-    wanted = ProvisionTenantInput(tenant_id=valid, name=body.name, knowledge_store=body.knowledge_store, tier=body.tier)
+    wanted = ProvisionTenantInput(
+        tenant_id=valid,
+        name=body.name,
+        knowledge_store=body.knowledge_store,
+        tier=body.tier,
+        profile=_profile(body.profile),
+    )
     execution = start_provisioning(
         wanted.to_domain(),
         registry=bootstrap.registry(),
         executions=bootstrap.executions(),
         stores=bootstrap.stores(),
         clock=bootstrap.clock(),
+        profiles=bootstrap.profiles(),
         must_exist=body.must_exist,
+        accept_rereading=body.accept_rereading,
     )
     logger.info("Provisioning runs", tenant_id=valid, execution=execution.name)
     return respond(ExecutionBody.from_domain(execution), HTTPStatus.ACCEPTED)
+
+
+def _profile(name: ProfileName | None) -> ProfileReference | None:
+    """Its newest version, if the stack still gives all that it needs.
+
+    Raises: ProfileNotFound, ProfileRefused.
+    """
+    if name is None:
+        return None
+    if name == DEFAULT_PROFILE:
+        return BY_THE_STACK
+    profile = bootstrap.profiles().newest(name)
+    require_allowed(profile, bootstrap.profile_offer())
+    return profile.reference
 
 
 def delete_tenant(request: Request, query: OffboardTenantQuery) -> HttpResponse:

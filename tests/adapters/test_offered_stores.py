@@ -10,9 +10,9 @@ from kbfleet.adapters.knowledge_stores import IndexCatalogue, StoreResources
 from kbfleet.adapters.knowledge_stores.offered_stores import OfferedStores
 from kbfleet.bootstrap import KNOWLEDGE_STORES, store_types
 from kbfleet.domain.errors import KnowledgeStoreNotOffered
-from tests.support.emulator import TITAN, VECTOR_BUCKET
+from tests.support.emulator import VECTOR_BUCKET
 from tests.support.fakes import InMemoryIndexCatalogue
-from tests.support.samples import ACCOUNT, NAMES, REGION
+from tests.support.samples import ACCOUNT, INGESTION, NAMES, REGION, model_arn
 
 COLLECTION = f"arn:aws:aoss:{REGION}:{ACCOUNT}:collection/abcdefghij0123456789"
 
@@ -24,7 +24,8 @@ class Stack:
         self.made: list[str] = []
         self.resources = StoreResources(
             names=NAMES,
-            embedding_model_arn=TITAN,
+            ingestion=INGESTION,
+            model_arn=model_arn,
             vector_bucket_name=VECTOR_BUCKET,
             collection_arn=collection_arn,
             client=self._client,

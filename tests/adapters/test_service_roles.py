@@ -18,7 +18,7 @@ from kbfleet.bootstrap import store_types
 from kbfleet.domain.errors import CapacityExceeded, NotReadyYet, ResourceMissing
 from kbfleet.domain.finding import Drift
 from kbfleet.domain.names import MAX_LIFE, Life, TenantId
-from kbfleet.domain.service_role import ServiceRole
+from kbfleet.domain.service_role import ServiceRole, lacks
 from kbfleet.ports import ServiceRoles
 from tests.support.aws import client as aws_client
 from tests.support.clock import FakeClock
@@ -364,6 +364,38 @@ class TestWhatItMay:
             one["Sid"] for store in store_types() for one in wanted(ACME, store=store).policy(BOUNDARY)["Statement"]
         }
         assert granted == {one["Sid"] for one in BOUNDARY["Statement"]}
+
+    def test_a_profile_gives_its_own_models_and_no_others(self) -> None:
+        profile, reranker, other = "us.amazon.nova-pro-v1:0", "cohere.rerank-v3-5:0", "cohere.embed-multilingual-v3"
+        foundation = f"arn:aws:bedrock:{REGION}::foundation-model"
+        own = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{profile}"
+        titan = f"{foundation}/amazon.titan-embed-text-v2:0"
+        given = {"IngestionModelArns": f"{own},{foundation}/{reranker},{foundation}/{other}"}
+        boundary = Deployment(ACCOUNT, REGION, given).property("ServiceRoleBoundary", "PolicyDocument")
+
+        def models(role: ServiceRole) -> dict[str, list[str]]:
+            return {
+                each["Sid"]: [each["Resource"]] if isinstance(each["Resource"], str) else each["Resource"]
+                for each in role.policy(boundary)["Statement"]
+                if "bedrock:" in str(each["Action"])
+            }
+
+        assert models(ROLE) == {"EmbedPassagesAndQuestions": [titan]}
+        titans = frozenset({"amazon.titan-embed-text-v2:0"})
+        assert models(replace(ROLE, models=titans)) == {"EmbedPassagesAndQuestions": [titan]}
+        whole = replace(ROLE, models=titans | {profile, reranker}, reranks=True)
+        assert models(whole) == {
+            "EmbedPassagesAndQuestions": [titan],
+            "UseModelsOfProfiles": [own, f"{foundation}/{reranker}"],
+            "UseThemInTheRegionsOfTheirProfiles": ["arn:aws:bedrock:*::foundation-model/amazon.nova-pro-v1:0"],
+            "Rerank": ["*"],
+        }
+        (through,) = (each for each in whole.policy(boundary)["Statement"] if "Regions" in each["Sid"])
+        assert through["Condition"] == {"StringEquals": {"bedrock:InferenceProfileArn": [own]}}
+        # All of them are needed: that one is there is not enough.
+        less = replace(whole, models=titans | {reranker})
+        assert lacks(less.policy(boundary), whole.policy(boundary))
+        assert not lacks(whole.policy(boundary), whole.policy(boundary))
 
     def test_it_fits_into_a_role(self) -> None:
         longest = TenantId("a" * 32)

@@ -12,6 +12,7 @@ from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRegistry
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.profiles import DEFAULT_PROFILE, ProfileName, ProfileReference
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Lease, Offboarding, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
@@ -67,6 +68,21 @@ class TenantRegistrySuite:
         assert following(ids[1], 2) == ids[2:4]
         assert following(TenantId("tenant-2-gone"), 9) == ids[3:]
         assert following(ids[4], 9) == []
+
+    def test_the_users_of_a_profile_are_found_without_looking_at_others(self, registry: TenantRegistry) -> None:
+        office, other = (ProfileReference(ProfileName(name), 1) for name in ("office", "office-2"))
+        users = [TenantId(f"tenant-{number}") for number in range(3)]
+        for tenant_id in reversed(users):
+            registry.create(replace(MINIMAL, tenant_id=tenant_id, profile=replace(office, version=2)))
+        registry.create(replace(MINIMAL, tenant_id=TenantId("another"), profile=other))
+        registry.create(replace(MINIMAL, tenant_id=TenantId("gone"), profile=office, status=TenantStatus.OFFBOARDED))
+        registry.create(replace(MINIMAL, tenant_id=TenantId("plain")))
+        assert registry.using(office.name, 9) == users
+        assert registry.using(office.name, 2) == users[:2]
+        assert registry.using(DEFAULT_PROFILE, 9) == []
+        registry.replace(replace(registry.get(users[0]), profile=ProfileReference()), fence=MINIMAL.fence)
+        assert registry.using(office.name, 9) == users[1:]
+        assert registry.get(users[1]).profile == replace(office, version=2)
 
     def test_those_whose_ids_begin_alike_are_listed_alone(self, registry: TenantRegistry) -> None:
         ids = [TenantId(name) for name in ("ace", "acme", "acme-2", "acme2", "acmf", "zeta")]
@@ -156,6 +172,14 @@ class TestDynamoDBTenantRegistry(TenantRegistrySuite):
     @pytest.fixture
     def registry(self, table: Table) -> TenantRegistry:
         return DynamoDBTenantRegistry(table)
+
+    def test_a_record_from_before_there_were_profiles_has_the_default(
+        self, registry: TenantRegistry, table: Table
+    ) -> None:
+        registry.create(FULL)
+        key = {"PK": {"S": f"TENANT#{SAKURA}"}, "SK": {"S": "PROFILE"}}
+        table.client.update_item(TableName=table.name, Key=key, UpdateExpression="REMOVE profile")
+        assert registry.get(SAKURA) == replace(FULL, profile=ProfileReference())
 
     def test_a_record_from_before_there_were_tiers_is_of_the_standard_one(
         self, registry: TenantRegistry, table: Table

@@ -33,7 +33,15 @@ TABLE = table()
 DRILL, NONE = "drill: ", "none: "
 
 ACME = TenantId("acme")
-FILLED = {"FILE": __file__, "KEY": "a.md", "QUEUE": QUEUES[0].name, "TENANT": "acme", "JOB": "JOB0000001", "store": ""}
+FILLED = {
+    "FILE": __file__,
+    "KEY": "a.md",
+    "QUEUE": QUEUES[0].name,
+    "TENANT": "acme",
+    "JOB": "JOB0000001",
+    "store": "",
+    "PROFILE": "office",
+}
 OF_THE_CLI_ITSELF = {"s3 ls", "configure list-profiles"}
 """Commands of the AWS CLI that call no operation of their name. Source: AWS CLI Command Reference."""
 
@@ -66,6 +74,8 @@ def _filled(command: str) -> Iterator[str]:
 
 def _value(expression: str) -> str:
     name = expression.rpartition(".")[2].strip("()")
+    if "profile" in expression:
+        return "office"
     if "tenant" in name:
         return "acme"
     return {"missing": "12", "_of(state": " --state x", "queue": QUEUES[0].name, "file": __file__, **FILLED}.get(

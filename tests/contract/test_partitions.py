@@ -12,7 +12,7 @@ from kbfleet.adapters.knowledge_stores import StoreResources
 from kbfleet.bootstrap import KNOWLEDGE_STORES, store_types
 from kbfleet.domain.names import ResourceNames
 from tests.support.aws import client
-from tests.support.samples import ACCOUNT
+from tests.support.samples import ACCOUNT, INGESTION
 from tests.support.template import STATE_MACHINES, definition
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,8 @@ def test_a_data_source_reads_a_bucket_of_the_regions_partition(store_type: str, 
     store = store_types()[store_type].made_of(
         StoreResources(
             ResourceNames("kbfleet", ACCOUNT, region),
-            f"arn:{partition}:bedrock:{region}::foundation-model/m",
+            INGESTION,
+            lambda model: f"arn:{partition}:bedrock:{region}::foundation-model/{model}",
             "vectors",
             f"arn:{partition}:aoss:{region}:{ACCOUNT}:collection/c",
             lambda service: client(service, region=region),

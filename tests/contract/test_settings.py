@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -17,8 +18,15 @@ from tests.support.template import environment, handler_code, properties, resour
 
 FUNCTIONS = resources("AWS::Serverless::Function")
 MODULES = [settings, *(import_module(name) for _, name, _ in iter_modules(settings.__path__, f"{settings.__name__}."))]
+
+
+def kinds_of(kind: type[EnvironmentSettings]) -> Iterator[type[EnvironmentSettings]]:
+    for each in kind.__subclasses__():
+        yield from (each, *kinds_of(each))
+
+
 SETTINGS: dict[str, type[EnvironmentSettings]] = {
-    kind.__name__: kind for kind in EnvironmentSettings.__subclasses__() if sys.modules[kind.__module__] in MODULES
+    kind.__name__: kind for kind in kinds_of(EnvironmentSettings) if sys.modules[kind.__module__] in MODULES
 }
 # Source: AWS documentation, "Defined runtime environment variables" of Lambda.
 BY_LAMBDA = {"AWS_REGION"}

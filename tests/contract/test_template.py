@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
+from kbfleet.adapters.dynamodb.askable_tenants import RECORD_FIELDS, SYNC_FIELDS
 from kbfleet.bootstrap import ALERT_CHANNELS, KNOWLEDGE_STORES
 from kbfleet.contracts.asking import QUESTION_ANSWERED
 from kbfleet.domain.ingestion_job import Outcome
@@ -360,6 +361,16 @@ class TestPermissions:
         assert [each["Resource"]["Fn::Sub"].rpartition(":")[2] for each in reading] == [
             "${FleetName}-*/*.metadata.json"
         ]
+
+    def test_whoever_looks_a_tenant_up_for_a_user_may_read_what_the_look_asks_for(self) -> None:
+        looks = [
+            {*statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"]}
+            for name in FUNCTIONS
+            for statement in statements(properties(name))
+            if statement["Sid"] in {"LookTheTenantUp", "LookTheTenantUpAndReadConversations"}
+        ]
+        assert len(looks) == 2
+        assert [{"PK", "SK", *RECORD_FIELDS, *SYNC_FIELDS} - allowed for allowed in looks] == [set(), set()]
 
     def test_documents_are_deleted_and_opened_by_roles_that_are_narrowed_to_one(self) -> None:
         for name in ("DocumentsFunction", "LinksFunction"):

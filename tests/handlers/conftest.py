@@ -77,6 +77,8 @@ ENVIRONMENT = {
     "KNOWLEDGE_STORE": "S3_VECTORS",
     "VECTOR_BUCKET_NAME": "kbfleet-vectors",
     "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
+    "ANSWERING": "RETRIEVE_AND_CONVERSE",
+    "GENERATION_MODEL_ID": "us.amazon.nova-lite-v1:0",
 }
 
 Event = dict[str, Any]
@@ -145,6 +147,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "clock": lambda: fleet.clock,
         "askable_tenant_records": lambda: askable,
         "registry": lambda: fleet.registry,
+        "profile_records": lambda: fleet.profile_records,
         "convergences": lambda: fleet.convergences,
         "room_counts": lambda: fleet.room_counts,
         "ledger": lambda: fleet.ledger,
@@ -196,7 +199,7 @@ def answerer(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scr
     def script(**answers: Any) -> ScriptedAnswerer:
         scripted = ScriptedAnswerer(answers)
         tenants = AskableTenants(bootstrap.askable_tenant_records(), fleet.clock, fleet.scheduler.start_interval)
-        monkeypatch.setattr(bootstrap, "answerer", lambda _knowledge_store: scripted)
+        monkeypatch.setattr(bootstrap, "answerer", lambda *_: scripted)
         monkeypatch.setattr(bootstrap, "sessions", lambda: SESSIONS)
         monkeypatch.setattr(bootstrap, "askable_tenants", lambda: tenants)
         return scripted

@@ -24,6 +24,8 @@ WITH_BODIES = {
     "post_upload": "admin/uploads",
     "post_uploads": "admin/uploads",
     "put_tenant": "admin/tenants",
+    "put_profile": "admin/profiles",
+    "post_profile_check": "admin/profiles",
     "post_reconciliation": "admin/reconcile",
     "post_link": "ask/links",
 }
@@ -34,7 +36,9 @@ FIELDS = {
     "ask_for_tenant": ["question", "session", "passages", "keep", "user_id"],
     "post_upload": ["key", "size", "content_type", "metadata_file"],
     "post_uploads": ["documents"],
-    "put_tenant": ["name", "knowledge_store", "tier", "must_exist"],
+    "put_tenant": ["name", "knowledge_store", "tier", "profile", "accept_rereading", "must_exist"],
+    "put_profile": ["ingestion", "answering"],
+    "post_profile_check": ["ingestion", "answering"],
     "post_reconciliation": ["repair"],
     "post_link": ["uri", "ticket"],
 }

@@ -178,6 +178,9 @@ class Values:
             case "Fn::Join":
                 separator, parts = argument
                 return separator.join(map(str, self.value(parts)))
+        if name == "Fn::Split":
+            delimiter, text = argument
+            return self.value(text).split(delimiter)
         raise NotImplementedError(f"{name} of {argument!r}")
 
     def _substituted(self, name: str, own: Mapping[str, Any]) -> Any:

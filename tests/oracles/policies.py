@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from moto import mock_aws
@@ -36,7 +37,13 @@ MADE_BY_CODE = {
     "layers/kbfleet/kbfleet/domain/service_role.py",
 }
 """The modules that make policies, all of which are here."""
-_GIVEN = {"AlertTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"}
+_MODELS = ("us.amazon.nova-pro-v1:0", "cohere.rerank-v3-5:0")
+_GIVEN = {
+    "AlertTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts",
+    "IngestionModelArns": f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{_MODELS[0]},"
+    f"arn:aws:bedrock:{REGION}::foundation-model/{_MODELS[1]}",
+    "AnswerModelArns": f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{_MODELS[0]}",
+}
 """Parameters that are resources of policies; of the others, any text will do."""
 Statement = tuple[str, Mapping[str, Any]]
 """Where it is, and what it says."""
@@ -133,6 +140,7 @@ def _of_service_roles(bucket: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for store in store_types().values():
         role = ServiceRole("role", own, NAMES.vector_indexes(Life(ACME)), store.role_services)
         yield "service_role.py", role.policy(boundary)
+        yield "service_role.py", replace(role, models=frozenset(_MODELS), reranks=True).policy(boundary)
         yield "service_role.py", role.trust_policy(_KNOWLEDGE_BASES, ACCOUNT)
 
 

@@ -157,7 +157,7 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
     if tenant.knowledge_store_reference is None or tenant.bucket_name is None:
         yield "the record lacks its index or its bucket"
         return
-    port = kbfleet.bootstrap.stores()[store]
+    port = kbfleet.bootstrap.profiles().store_of(tenant, {store: kbfleet.bootstrap.stores()[store]})
     for part, wanted in port.knowledge_base_configuration(tenant.knowledge_store_reference).items():
         if described.get(part) != wanted:
             yield f"the knowledge base's {part} is {described.get(part)}"
@@ -178,7 +178,10 @@ def _knowledge_base_departures(fleet: VirtualFleet, tenant: Tenant, store: str) 
         yield f"the record names data source {tenant.data_source_id}, and there are {sources}"
         return
     source = {"knowledgeBaseId": tenant.knowledge_base_id, "dataSourceId": tenant.data_source_id}
-    configuration = as_sent(agent.get_data_source(**source)["dataSource"]["dataSourceConfiguration"])
+    read = agent.get_data_source(**source)["dataSource"]
+    if read.get("vectorIngestionConfiguration", {}) != port.ingestion_configuration():
+        yield f"the data source reads by {read.get('vectorIngestionConfiguration')}"
+    configuration = as_sent(read["dataSourceConfiguration"])
     found = DataSource(str(tenant.data_source_id), "", DataSourceStatus.AVAILABLE, configuration=configuration)
     if not found.reads_as(port.data_source_configuration(tenant.bucket_name)):
         yield f"the data source reads {configuration}"

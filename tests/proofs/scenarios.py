@@ -12,6 +12,7 @@ import kbfleet.bootstrap
 from kbfleet.contracts.events import SYNC_HELD
 from kbfleet.domain.errors import TenantNotActive
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.profiles import Answering, Chunking, ChunkingKind, Embedding, Ingestion, Profile, ProfileName
 from tests.proofs.converged import departures
 from tests.proofs.erased import remains
 from tests.support.api_requests import api_request
@@ -72,6 +73,7 @@ def scenarios(store: str) -> list[Scenario]:
     return [
         provisioning(store),
         provisioning_without_documents(store),
+        provisioning_by_a_profile(store),
         provisioning_again(store),
         offboarding(store),
         offboarding_when_due(store),
@@ -111,6 +113,34 @@ def provisioning_without_documents(store: str) -> Scenario:
         source=f"provisioning_without_documents({store!r})",
         first_documents=False,
     )
+
+
+@cache
+def provisioning_by_a_profile(store: str) -> Scenario:
+    """A new tenant whose knowledge is made otherwise than the stack's parameters say."""
+    return replace(
+        provisioning(store),
+        name="provisioning by a profile",
+        source=f"provisioning_by_a_profile({store!r})",
+        prepare=partial(_put_a_profile, store),
+        start=_start_provisioning_by_a_profile,
+    )
+
+
+_OFFICE = ProfileName("office")
+
+
+def _put_a_profile(store: str, _fleet: VirtualFleet) -> None:
+    embedding = Embedding() if store == "MANAGED" else Embedding("amazon.titan-embed-text-v2:0", 512)
+    chunking = Chunking(ChunkingKind.FIXED_SIZE, max_tokens=200, overlap_percentage=10)
+    answering = Answering("apac.amazon.nova-lite-v1:0")
+    records = kbfleet.bootstrap.profile_records()
+    records.enlist(_OFFICE)
+    records.add(Profile(_OFFICE, 1, Ingestion(store, embedding, chunking=chunking), answering))
+
+
+def _start_provisioning_by_a_profile(fleet: VirtualFleet) -> Execution:
+    return fleet.start("provision_tenant", {"tenant_id": TENANT, "profile": {"name": _OFFICE, "version": 1}})
 
 
 def _start_provisioning(store: str, fleet: VirtualFleet) -> Execution:

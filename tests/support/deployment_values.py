@@ -118,6 +118,9 @@ class Deployment:
                 return all(map(self.value, argument))
             case "Fn::Or":
                 return any(map(self.value, argument))
+            case "Fn::Split":
+                delimiter, text = argument
+                return self.value(text).split(delimiter)
             case "Fn::Join":
                 return argument[0].join(map(str, self.value(argument[1])))
         raise NotImplementedError(f"{name} of {argument!r}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from typing import Self
 
+from kbfleet.adapters.knowledge_stores import vector_ingestion
 from kbfleet.domain.errors import (
     AccessRefused,
     BucketNameTaken,
@@ -16,8 +19,10 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.finding import Drift
 from kbfleet.domain.knowledge_base import Index, KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, ResourceNames
+from kbfleet.domain.profiles import Ingestion
 from kbfleet.ports import Clock
 from tests.support.clock import FakeClock
+from tests.support.samples import INGESTION, model_arn
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,8 @@ class InMemoryKnowledgeStore:
         self.created: list[str] = []
         self.foreign: set[str] = set()
         self.embedding_model = "2025"
+        self.ingestion = INGESTION
+        self._dimensions: dict[str, int | None] = {}
         self.quota = 10_000
         self.admitted: dict[Life, str] = {}
         self.gone = False
@@ -144,10 +151,14 @@ class InMemoryKnowledgeStore:
         index = self._names.vector_index(knowledge)
         if index in self.foreign:
             raise KnowledgeStoreUnusable(f"Index {index} has another dimension.", remedy="Delete it.")
+        wanted = self.ingestion.embedding.dimensions
         if index not in self._references:
+            self._dimensions[index] = wanted
             self._references[index] = self._reference(index)
             self._made_at[index] = self._clock.now()
             self.created.append(index)
+        if self._dimensions[index] != wanted:
+            raise KnowledgeStoreUnusable(f"Index {index} has another dimension.", remedy="Delete it.")
         return self._references[index]
 
     def _reference(self, index: str) -> str:
@@ -196,13 +207,24 @@ class InMemoryKnowledgeStore:
         return {
             "knowledgeBaseConfiguration": {
                 "type": "VECTOR",
-                "vectorKnowledgeBaseConfiguration": {"of": self.embedding_model},
+                "vectorKnowledgeBaseConfiguration": {
+                    "of": self.embedding_model,
+                    "dimensions": self.ingestion.embedding.dimensions,
+                },
             },
             "storageConfiguration": {"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": reference}},
         }
 
     def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
         return {"type": "S3", "s3Configuration": {"bucketArn": f"arn:aws:s3:::{bucket_name}"}}
+
+    def ingestion_configuration(self) -> Mapping[str, object]:
+        return vector_ingestion(self.ingestion, model_arn)
+
+    def made_by(self, ingestion: Ingestion) -> Self:
+        made = copy(self)
+        made.ingestion = ingestion
+        return made
 
 
 class InMemoryIndexCatalogue:

@@ -25,6 +25,7 @@ class EmulatedAws:
 
     Args:
         jobs_per_account_error: how the account's sixth ingestion job is refused.
+        data_sources: that a knowledge base may have.
     """
 
     def __init__(
@@ -32,10 +33,16 @@ class EmulatedAws:
         *,
         requests_per_second: Mapping[str, float] | None = None,
         jobs_per_account_error: str = "ConflictException",
+        data_sources: int = Quotas().data_sources_per_knowledge_base,
     ) -> None:
         self.clock = FakeClock()
         self._emulated = ManualClock(START.timestamp())
-        quotas = Quotas(requests_per_second=requests_per_second or {}, jobs_per_account_error=jobs_per_account_error)
+        quotas = Quotas(
+            requests_per_second=requests_per_second or {},
+            jobs_per_account_error=jobs_per_account_error,
+            data_sources_per_knowledge_base=data_sources,
+            data_sources_per_managed_knowledge_base=data_sources,
+        )
         self.emulator = Emulator(
             region=REGION,
             account=ACCOUNT,

@@ -23,6 +23,7 @@ from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
 from kbfleet.usecases.isolation import IsolationLook
+from kbfleet.usecases.profiles import Profiles
 from kbfleet.usecases.service_roles import service_role_of
 from kbfleet.usecases.surveys import Surveys
 from tests.support.fakes import (
@@ -42,6 +43,7 @@ from tests.support.fakes import (
     InMemoryKnowledgeBases,
     InMemoryKnowledgeStore,
     InMemoryPassageSearch,
+    InMemoryProfileRecords,
     InMemoryRetrievalProbe,
     InMemoryRoomCounts,
     InMemorySearchAllowances,
@@ -61,7 +63,7 @@ from tests.support.fakes import (
     RecordingTaskCallbacks,
     RecordingTicks,
 )
-from tests.support.samples import NAMES, first_knowledge, tenant
+from tests.support.samples import NAMES, STACK_DEFAULTS, first_knowledge, tenant
 
 TICK_SECONDS = 5
 START_INTERVAL = timedelta(seconds=10)
@@ -75,6 +77,7 @@ DELETION_LIMIT = DeletionLimit(15)
 class Fleet:
     clock: FakeClock = field(default_factory=FakeClock)
     registry: InMemoryTenantRegistry = field(default_factory=InMemoryTenantRegistry)
+    profile_records: InMemoryProfileRecords = field(default_factory=InMemoryProfileRecords)
     buckets: InMemoryDocumentBuckets = field(default_factory=InMemoryDocumentBuckets)
     store: InMemoryKnowledgeStore = field(init=False)
     ledger: InMemorySyncLedger = field(default_factory=InMemorySyncLedger)
@@ -129,6 +132,10 @@ class Fleet:
     @property
     def stores(self) -> Mapping[str, KnowledgeStore]:
         return {"S3_VECTORS": self.store}
+
+    @property
+    def profiles(self) -> Profiles:
+        return Profiles(self.profile_records, STACK_DEFAULTS.ingestion)
 
     @property
     def scheduler(self) -> Scheduler:
@@ -236,6 +243,7 @@ class Fleet:
             registry=self.registry,
             ledger=self.ledger,
             stores=self.stores,
+            profiles=self.profiles,
             knowledge_bases=self.knowledge_bases,
             ingested_documents=self.ingested_documents,
             passage_search=self.passage_search,
@@ -255,6 +263,7 @@ class Fleet:
             ledger=self.ledger,
             buckets=self.buckets,
             stores=self.stores,
+            profiles=self.profiles,
             knowledge_bases=self.knowledge_bases,
             service_roles=self.service_roles,
             usage_keys=self.usage_keys,
@@ -302,7 +311,9 @@ class Fleet:
             client_token=f"ds-{tenant_id}",
         )
         reference = DataSourceReference(made.knowledge_base_id, source.data_source_id)
-        role = service_role_of(tenant(tenant_id), made.knowledge_base_id, stores=self.stores, names=NAMES)
+        role = service_role_of(
+            tenant(tenant_id), made.knowledge_base_id, stores=self.stores, profiles=self.profiles, names=NAMES
+        )
         self.service_roles.ensure(role)
         self.registry.create(
             tenant(

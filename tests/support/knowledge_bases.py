@@ -15,6 +15,7 @@ from typing import TypeVar
 from kbfleet.domain.errors import (
     CapacityExceeded,
     NotReadyYet,
+    RequestRefused,
     ResourceConflict,
     ResourceMissing,
     ServiceRoleRefused,
@@ -249,7 +250,11 @@ class InMemoryKnowledgeBases:
         stored.deletions[data_source.data_source_id] = self._clock.now() + DELETING_FOR
 
     def update_data_source(
-        self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
+        self,
+        data_source: DataSourceReference,
+        name: str,
+        configuration: Mapping[str, object],
+        ingestion: Mapping[str, object] | None = None,
     ) -> DataSource:
         stored = self._stored(data_source.knowledge_base_id)
         source = stored.data_sources[data_source.data_source_id]
@@ -261,7 +266,10 @@ class InMemoryKnowledgeBases:
             configuration={**configuration, **self.adds},
             deletion_policy="DELETE",
             updated_at=self._clock.now(),
+            ingestion=ingestion or source.ingestion,
         )
+        if not source.can_ingest_as(updated.ingestion):
+            raise RequestRefused("parsingConfiguration cannot be updated once created")
         stored.data_sources[data_source.data_source_id] = updated
         return updated
 
@@ -287,7 +295,13 @@ class InMemoryKnowledgeBases:
         return next((source for page in pages for source in page if source.name == name), None)
 
     def create_data_source(
-        self, knowledge_base_id: str, name: str, *, configuration: Mapping[str, object], client_token: str
+        self,
+        knowledge_base_id: str,
+        name: str,
+        *,
+        configuration: Mapping[str, object],
+        client_token: str,
+        ingestion: Mapping[str, object] | None = None,
     ) -> DataSource:
         stored = self._active(knowledge_base_id)
         earlier = self._remembered(client_token)
@@ -304,6 +318,7 @@ class InMemoryKnowledgeBases:
             configuration={**configuration, **self.adds},
             updated_at=self._clock.now(),
             created_at=self._clock.now(),
+            ingestion=ingestion or {},
         )
         stored.data_sources[source.data_source_id] = source
         self._tokens[client_token] = (self._clock.now(), source.data_source_id)

@@ -6,16 +6,17 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any
 
-from kbfleet.adapters.knowledge_stores import EMBEDDING_DIMENSION, IndexCatalogue
+from kbfleet.adapters.knowledge_stores import IndexCatalogue
 from kbfleet.adapters.knowledge_stores.managed import ManagedKnowledgeStore
 from kbfleet.adapters.knowledge_stores.opensearch_serverless import OpenSearchServerlessKnowledgeStore
 from kbfleet.adapters.knowledge_stores.s3_vectors import S3VectorsKnowledgeStore
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.profiles import Ingestion
 from kbfleet.ports import KnowledgeStore
 from tests.support.clock import FakeClock
-from tests.support.emulator import SERVICE_ROLE, TITAN, VECTOR_BUCKET, EmulatedAws
+from tests.support.emulator import SERVICE_ROLE, VECTOR_BUCKET, EmulatedAws
 from tests.support.fakes import InMemoryIndexCatalogue, InMemoryKnowledgeStore
-from tests.support.samples import NAMES, first_knowledge
+from tests.support.samples import INGESTION, NAMES, first_knowledge, model_arn
 
 
 def create_collection(client: Any, name: str = "kbfleet-vectors") -> str:
@@ -78,14 +79,14 @@ class OnS3Vectors(Emulated):
         self.client = aws.client("s3vectors")
         self.client.create_vector_bucket(vectorBucketName=VECTOR_BUCKET)
         self.store = S3VectorsKnowledgeStore(
-            self.client, vector_bucket=vector_bucket, names=NAMES, embedding_model_arn=TITAN
+            self.client, vector_bucket=vector_bucket, names=NAMES, ingestion=INGESTION, model_arn=model_arn
         )
 
     def create_index(self, name: str, **members: Any) -> None:
         """An index as Bedrock needs it, but for `members`."""
         needed = {
             "dataType": "float32",
-            "dimension": EMBEDDING_DIMENSION,
+            "dimension": INGESTION.embedding.dimensions,
             "distanceMetric": "cosine",
             "metadataConfiguration": {"nonFilterableMetadataKeys": ["AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA"]},
         }
@@ -113,7 +114,8 @@ class OnOpenSearchServerless(Emulated):
             self.client,
             collection_arn=self.collection_arn,
             names=NAMES,
-            embedding_model_arn=TITAN,
+            ingestion=INGESTION,
+            model_arn=model_arn,
             catalogue=catalogue or InMemoryIndexCatalogue(),
         )
 
@@ -132,7 +134,7 @@ class OnOpenSearchServerless(Emulated):
 class Managed(Emulated):
     def __init__(self, aws: EmulatedAws) -> None:
         self.aws = aws
-        self.store = ManagedKnowledgeStore(names=NAMES)
+        self.store = ManagedKnowledgeStore(names=NAMES, ingestion=Ingestion("MANAGED"), model_arn=model_arn)
 
     def take_name(self, tenant_id: TenantId) -> None:
         raise AssertionError("there is no index")

@@ -16,10 +16,12 @@ from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
+from kbfleet.domain.profiles import DEFAULT_PROFILE, Profile, ProfileName
 from kbfleet.domain.reconciliation import TenantRound
 from kbfleet.domain.search_allowance import SearchAllowance
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import Glance, JobPage, Recorded
 
 
@@ -48,6 +50,10 @@ class InMemoryTenantRegistry:
         after = (tenant for tenant in self.all() if tenant_id is None or tenant.tenant_id > tenant_id)
         return [tenant for tenant in after if tenant.tenant_id.startswith(beginning)][:limit]
 
+    def using(self, profile: ProfileName, limit: int) -> Sequence[TenantId]:
+        users = (each for each in self.all() if each.profile.name == profile and profile != DEFAULT_PROFILE)
+        return [each.tenant_id for each in users if each.status is not TenantStatus.OFFBOARDED][:limit]
+
     def request_name(self, tenant_id: TenantId, name: DisplayName, *, execution: str, now: datetime) -> None:
         self._requested_names[tenant_id, execution] = (name, now + REQUESTED_NAME_KEPT_FOR)
 
@@ -71,6 +77,41 @@ class InMemoryTenantRegistry:
         self.writes += 1
 
 
+class InMemoryProfileRecords:
+    """`kbfleet.ports.ProfileRecords`."""
+
+    def __init__(self, *profiles: Profile) -> None:
+        self._versions: dict[tuple[ProfileName, int], Profile] = {}
+        self._listed: set[ProfileName] = set()
+        for profile in profiles:
+            self.enlist(profile.name)
+            self.add(profile)
+
+    def find(self, name: ProfileName, version: int) -> Profile | None:
+        return self._versions.get((name, version))
+
+    def newest(self, name: ProfileName) -> Profile | None:
+        versions = [version for known, version in self._versions if known == name]
+        return self._versions[name, max(versions)] if versions else None
+
+    def add(self, profile: Profile) -> None:
+        if (profile.name, profile.version) in self._versions:
+            raise ConcurrentUpdate(f"Profile {profile.reference} exists.")
+        self._versions[profile.name, profile.version] = profile
+
+    def names(self) -> Sequence[ProfileName]:
+        return sorted(self._listed)
+
+    def is_listed(self, name: ProfileName) -> bool:
+        return name in self._listed
+
+    def enlist(self, name: ProfileName) -> None:
+        self._listed.add(name)
+
+    def delist(self, name: ProfileName) -> None:
+        self._listed.discard(name)
+
+
 class InMemoryAskableTenantRecords:
     """`kbfleet.ports.AskableTenantRecords`, from the other two."""
 
@@ -83,7 +124,17 @@ class InMemoryAskableTenantRecords:
         sync = self._ledger.find(tenant.live_knowledge)
         freshness = Freshness(sync.synced_at, sync.pending_changes)
         left_out = sync.documents_left_out
-        return AskableTenant(tenant_id, tenant.askable(), tenant.knowledge_store, freshness, left_out, tenant.life)
+        named = "" if tenant.profile.is_default else str(tenant.profile.name)
+        return AskableTenant(
+            tenant_id,
+            tenant.askable(),
+            tenant.knowledge_store,
+            freshness,
+            left_out,
+            tenant.life,
+            named,
+            tenant.profile.version,
+        )
 
     def life(self, tenant_id: TenantId) -> Life:
         tenant = self._registry.find(tenant_id)

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 
 from kbfleet.domain.alert import Deployment
 from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.model_ids import is_inference_profile
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
+from kbfleet.domain.profiles import Answering, Embedding, Ingestion, StackDefaults
 from kbfleet.domain.sync import SyncResult
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -22,7 +24,17 @@ SAKURA = TenantId("sakura")
 NAMES = ResourceNames("kbfleet", ACCOUNT, REGION)
 DEPLOYMENT = Deployment("kbfleet", REGION)
 DATA_SOURCE = DataSourceReference("KB00000001", "DS00000002")
+INGESTION = Ingestion("S3_VECTORS", Embedding("amazon.titan-embed-text-v2:0", 1_024))
+"""What the parameters of a stack say that leaves them as they are."""
+STACK_DEFAULTS = StackDefaults(INGESTION, Answering("us.amazon.nova-lite-v1:0"))
 EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:kbfleet-provision-tenant:acme-20261102T090000000000"
+
+
+def model_arn(model_id: str) -> str:
+    """Of a foundation model or an inference profile."""
+    if is_inference_profile(model_id):
+        return f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/{model_id}"
+    return f"arn:aws:bedrock:{REGION}::foundation-model/{model_id}"
 
 
 def first_knowledge(tenant_id: str) -> Knowledge:

@@ -49,6 +49,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     """Tenants live through all that there is, one after the other."""
     lives = Lives(fleet, store)
     lives.of_one_that_stays_well("acme")
+    lives.of_one_that_has_a_profile("chosen")
     lives.of_one_that_leaves("leaving")
     lives.of_one_whose_documents_fail("patchy")
     lives.of_one_whose_syncs_go_wrong("broken")
@@ -128,6 +129,23 @@ class Lives:
         self.move_to_another_tier(tenant_id)
         self.api("put_suspension", tenant_id)
         self.api("delete_suspension", tenant_id)
+
+    def of_one_that_has_a_profile(self, tenant_id: str) -> None:
+        embedding = {} if self.store == "MANAGED" else {"embedding": {"dimensions": 512}}
+        ingestion = {"knowledge_store": self.store, **embedding}
+        for request in ("post_profile_check", "put_profile", "get_profile", "get_profiles"):
+            body = json.dumps({"ingestion": ingestion, "answering": {"passages": 3}})
+            self.profile(request, {} if request.startswith("get_") else {"body": body})
+        name = self.api("put_tenant", tenant_id, body='{"profile": "office-documents"}')["execution"]
+        (execution,) = (each for each in self.executions("provision_tenant", tenant_id) if each.name == name)
+        assert self.fleet.finish(execution).status == "SUCCEEDED"
+        self.ask(tenant_id)
+        answer = self.fleet.invoke("ReconcileFunction", sample("get_diagnosis", tenant_id))
+        assert json.loads(answer["body"])["well"], answer
+        self.profile("delete_profile", status=409)
+        spare = {"pathParameters": {"profile": "spare"}, "path": "/profiles/spare"}
+        self.profile("put_profile", {"body": "{}", **spare})
+        self.profile("delete_profile", spare)
 
     def of_one_whose_syncs_go_wrong(self, tenant_id: str) -> None:
         self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
@@ -471,6 +489,11 @@ class Lives:
         """A page of the documents that fail."""
         query = {"status": "LEFT_OUT"} | ({"next_token": token} if token else {})
         return self.api("get_documents", tenant_id, **queried(**query))
+
+    def profile(self, request: str, changes: Json | None = None, *, status: int = 200) -> None:
+        """A request about a profile."""
+        answer = self.fleet.invoke("ProfilesFunction", sample(request, "acme") | (changes or {}))
+        assert answer["statusCode"] == status, answer
 
     def begin(self, tenant_id: str) -> Execution:
         body = json.dumps({"knowledge_store": self.store})

@@ -100,7 +100,7 @@ def ask_as(
         Inquiry(QUESTION),
         session,
         tenants=askable(registry),
-        answerers=lambda _knowledge_store: answerer,
+        answerers=lambda *_: answerer,
         sessions=SESSIONS,
         names=NAMES,
         breached=breached,

@@ -180,6 +180,38 @@ def test_a_program_reads_how_a_provisioning_went_and_nothing_else(scripted: Scri
     assert json.loads(run("tenant", "add", "acme", "--json").stdout)["status"] == "SUCCEEDED"
 
 
+@pytest.mark.parametrize(
+    ("options", "answer", "accepted", "exit_code"),
+    [
+        ((), "y\n", [False, True], 0),
+        ((), "n\n", [False], 2),
+        ((), "", [False], 2),
+        (("--yes",), "", [True], 0),
+    ],
+)
+def test_documents_are_read_again_for_a_profile_once_somebody_says_so(
+    scripted: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    answer: str,
+    accepted: list[bool],
+    exit_code: int,
+) -> None:
+    asked: list[bool] = []
+
+    def update(_self: FleetApi, *_: object, accept_rereading: bool) -> ExecutionBody:
+        asked.append(accept_rereading)
+        if not accept_rereading:
+            raise Refused(409, "RereadingNotAccepted", "All documents are read again.")
+        return ExecutionBody(execution="acme-1", status="RUNNING")
+
+    scripted()
+    monkeypatch.setattr(FleetApi, "update", update)
+    arguments = ["tenant", "update", "acme", "--profile", "office", "--no-wait", *options]
+    result = CliRunner().invoke(cli.main.app, arguments, input=answer)
+    assert (result.exit_code, asked) == (exit_code, accepted), result.output
+
+
 @pytest.mark.parametrize(("arguments", "tier"), [((), None), (("--tier", "premium"), Tier.PREMIUM)])
 def test_a_tier_is_asked_for_only_if_it_is_given(
     scripted: Scripted, run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], tier: Tier | None
@@ -193,7 +225,7 @@ def test_a_tier_is_asked_for_only_if_it_is_given(
     scripted()
     monkeypatch.setattr(FleetApi, "provision", provision)
     assert run("tenant", "add", "acme", "--no-wait", *arguments).exit_code == 0
-    assert asked == [("acme", None, None, tier)]
+    assert asked == [("acme", None, None, tier, None)]
 
 
 def test_a_tier_that_there_is_not_is_refused(run: Run) -> None:
@@ -413,6 +445,14 @@ class TestAsking:
         assert run("ask", "How long?", *whom, *given).exit_code == 0
         ((*_, asked),) = sent
         assert (asked.session, asked.keep) == (session, kept)
+
+    @pytest.mark.parametrize(("given", "said"), [([], {}), (["--passages", "5"], {"passages": 5})])
+    def test_the_tenants_profile_says_how_many_passages_unless_the_command_does(
+        self, run: Run, sent: list[tuple[Any, ...]], given: list[str], said: dict[str, int]
+    ) -> None:
+        assert run("ask", "How long?", "--tenant", "acme", *given).exit_code == 0
+        ((*_, asked),) = sent
+        assert asked.model_dump(exclude_defaults=True, include={"passages"}) == said
 
     def test_the_way_to_go_on_is_told_where_a_conversation_begins_and_not_again(
         self, scripted: Scripted, run: Run

@@ -51,6 +51,7 @@ from kbfleet.contracts.documents import (
 )
 from kbfleet.contracts.events import FindingBody, JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
+from kbfleet.contracts.profiles import ListedProfileBody, ProfileBody, ProfileCheckBody, ProfilesBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, SyncResultBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
@@ -71,11 +72,14 @@ from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, Outcome
 from kbfleet.domain.printable import printable
+from kbfleet.domain.profile_rules import refusals
+from kbfleet.domain.profiles import changes
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import RESOURCES_VERSION
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
 from tests.support.samples import ACME, SAKURA, job_state_change, tenant
+from tests.unit.test_profiles import FULL, OFFER, saying
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 USED = UsageCountsBody(
@@ -142,6 +146,11 @@ REPORT = Report(
     made_on=NOW.date(),
     facts=(Line.of(FACTS["vector-knowledge-base-creation"], Took(400, 410), 500),),
 )
+
+
+PROFILE_FILE = str(Path(__file__).parents[2] / "examples" / "profiles" / "precise-answers.json")
+CHANGED = saying("answering.passages", 0, saying("ingestion.parser.prompt", "Read."))
+CHECKED = ProfileCheckBody.from_domain(refusals(CHANGED, OFFER), FULL, changes(FULL, CHANGED))
 
 
 @dataclass(frozen=True)
@@ -253,6 +262,12 @@ SAMPLES: Mapping[str, Sample] = {
         },
         exit_code=1,
     ),
+    "profile list": Sample((), {"profiles": ProfilesBody(profiles=(ListedProfileBody.from_domain(FULL),))}),
+    "profile show": Sample(("full",), {"profile": ProfileBody.from_domain(FULL)}),
+    "profile put": Sample((PROFILE_FILE,), {"put_profile": ProfileBody.from_domain(FULL)}),
+    "profile check": Sample((PROFILE_FILE,), {"check_profile": CHECKED}, exit_code=1),
+    "profile diff": Sample((PROFILE_FILE,), {"check_profile": CHECKED}),
+    "profile remove": Sample(("full",), {"remove_profile": ProfileBody.from_domain(FULL)}),
     "doctor": Sample((), exit_code=1),
     "costs": Sample(()),
     "dlq list": Sample((), exit_code=1),

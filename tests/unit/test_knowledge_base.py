@@ -25,8 +25,9 @@ from kbfleet.domain.knowledge_base import (
     content_lost,
 )
 from kbfleet.domain.names import Life
+from kbfleet.domain.profiles import Ingestion
 from tests.support.clock import START
-from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA
+from tests.support.samples import ACCOUNT, ACME, NAMES, SAKURA, model_arn
 
 DEADLINE = START + timedelta(minutes=15)
 
@@ -143,7 +144,9 @@ class TestWhatADataSourceReads:
 
     BUCKET = NAMES.bucket(Life(ACME))
     ON_S3: ClassVar[Any] = s3_data_source(BUCKET, "aws")
-    MANAGED: ClassVar[Any] = ManagedKnowledgeStore(names=NAMES).data_source_configuration(BUCKET)
+    MANAGED: ClassVar[Any] = ManagedKnowledgeStore(
+        names=NAMES, ingestion=Ingestion("MANAGED"), model_arn=model_arn
+    ).data_source_configuration(BUCKET)
     BOTH = pytest.mark.parametrize("wanted", [ON_S3, MANAGED], ids=["S3", "MANAGED"])
 
     def made(self, configuration: Mapping[str, object], **changes: Any) -> DataSource:

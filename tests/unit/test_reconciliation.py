@@ -376,7 +376,9 @@ class TestRepairsInParts:
         fleet.registry.replace(after, fence=record.fence)
         if not in_vain:
             base = str(record.knowledge_base_id)
-            fleet.service_roles.ensure(service_role_of(record, base, stores=fleet.stores, names=NAMES))
+            fleet.service_roles.ensure(
+                service_role_of(record, base, stores=fleet.stores, profiles=fleet.profiles, names=NAMES)
+            )
 
     def test_the_same_command_again_goes_on_until_nobody_is_left(self, broken: Fleet) -> None:
         left: list[int] = []
@@ -464,7 +466,9 @@ class TestRepairsInParts:
         for number in range(5):
             record = broken.registry.get(TenantId(f"tenant-{number}"))
             base = str(record.knowledge_base_id)
-            broken.service_roles.ensure(service_role_of(record, base, stores=broken.stores, names=NAMES))
+            broken.service_roles.ensure(
+                service_role_of(record, base, stores=broken.stores, profiles=broken.profiles, names=NAMES)
+            )
         changed = Finding(Disagreement.CHANGED, ResourceKind.BUCKET, "its events", tenant_id)
         assert changed.repaired_by_adding
         record = broken.registry.get(tenant_id)
@@ -641,7 +645,11 @@ def test_a_loss_that_was_repaired_is_not_told_by_a_quiet_look_although_the_recor
     fleet.service_roles.delete(NAMES.service_role(Life(ACME)))
     assert look(fleet).findings
     record = fleet.registry.get(ACME)
-    fleet.service_roles.ensure(service_role_of(record, str(record.knowledge_base_id), stores=fleet.stores, names=NAMES))
+    fleet.service_roles.ensure(
+        service_role_of(
+            record, str(record.knowledge_base_id), stores=fleet.stores, profiles=fleet.profiles, names=NAMES
+        )
+    )
     assert fleet.registry.get(ACME).losses
     quiet = look(fleet, quietly=True)
     assert (quiet.findings, quiet.recorded) == ((), ())

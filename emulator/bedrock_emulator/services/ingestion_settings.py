@@ -8,6 +8,7 @@ from typing import Any
 from bedrock_emulator.reading import chunking, parsers
 from bedrock_emulator.services.supported import named
 from bedrock_emulator.wire.errors import NotEmulatedError, validation
+from bedrock_emulator.world.models import check_parses
 from bedrock_emulator.world.records import KnowledgeBase
 
 Members = Mapping[str, Any]
@@ -70,6 +71,7 @@ def _check_parsing(base: KnowledgeBase, settings: Members) -> None:
         return
     if model is None:
         raise validation(f"bedrockFoundationModelConfiguration is required for parsingStrategy {strategy}.")
+    check_parses(model["modelArn"])
     if not parsers.can_see():
         raise NotEmulatedError(f"{_PARSING}.parsingStrategy {strategy} without bedrock-emulator[ocr]")
 

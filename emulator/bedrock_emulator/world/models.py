@@ -74,13 +74,23 @@ EMBEDDING_DIMENSIONS: Mapping[str, tuple[int, ...]] = {
     "amazon.titan-embed-text-v2:0": (1024, 512, 256),
     "amazon.titan-embed-text-v1": (1536,),
     "amazon.titan-embed-image-v1": (1024, 384, 256),
-    "amazon.nova-2-multimodal-embeddings-v1:0": (1024, 3072, 384, 256),
+    "amazon.nova-2-multimodal-embeddings-v1:0": (1024,),
     "cohere.embed-english-v3": (1024,),
     "cohere.embed-multilingual-v3": (1024,),
     "cohere.embed-v4:0": (1536, 1024, 512, 256),
 }
 """The dimensions of the embedding models, the usual one first (AWS documentation, "Supported models and Regions for
 Amazon Bedrock knowledge bases", and the models' own pages). A model not listed is taken to have any."""
+_SEEING = (
+    "anthropic.claude-",
+    "amazon.nova-lite",
+    "amazon.nova-pro",
+    "amazon.nova-premier",
+    "amazon.nova-2-",
+    "meta.llama4-",
+)
+"""How the ids of models begin that parse documents (AWS documentation, "Supported models and Regions for Amazon Bedrock
+knowledge bases": Claude and Nova with vision, Llama 4)."""
 _PROFILE_ONLY = ("anthropic.claude-haiku-4", "anthropic.claude-sonnet-4", "anthropic.claude-opus-4", "amazon.nova-2")
 
 
@@ -119,6 +129,14 @@ def check_reranks(model_arn: str, region: str) -> None:
     _, _, resource = model_arn.partition(":foundation-model/")
     if region not in RERANKERS.get(resource, ()):
         raise _invalid()
+
+
+def check_parses(model_arn: str) -> None:
+    """ValidationException for a model, by its ARN, that does not parse documents. The words are inferred."""
+    name = model_arn.rpartition("/")[2]
+    geography, _, behind = name.partition(".")
+    if not (behind if geography in _GEOGRAPHIES else name).startswith(_SEEING):
+        raise validation(f"The model {name} is not supported for parsing.")
 
 
 def _needs_profile(name: str) -> ServiceError:

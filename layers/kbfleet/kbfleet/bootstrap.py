@@ -7,6 +7,7 @@ as long as its imports.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pkgutil import resolve_name
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from kbfleet.adapters.alert_channels import ChannelType
+    from kbfleet.adapters.answerers import Search
     from kbfleet.adapters.knowledge_stores import StoreType
     from kbfleet.adapters.s3 import S3BucketContents
     from kbfleet.adapters.secrets import RememberedSecret
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.answer import AskableTenant
+    from kbfleet.domain.profile_rules import StackOffer
+    from kbfleet.domain.profiles import Answering
     from kbfleet.ports import (
         AlertChannel,
         Announcements,
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
         JobHistory,
         KnowledgeBases,
         KnowledgeStore,
+        ProfileRecords,
         RetrievalProbe,
         RetryRuns,
         RoomCounts,
@@ -81,6 +86,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.isolation import IsolationLook
+    from kbfleet.usecases.profiles import ProfileCatalogue, Profiles
     from kbfleet.usecases.surveys import Surveys
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
@@ -187,6 +193,37 @@ def buckets() -> DocumentBuckets:
     )
 
 
+@cache
+def profile_records() -> ProfileRecords:
+    from kbfleet.adapters.dynamodb.profiles import DynamoDBProfileRecords
+
+    return DynamoDBProfileRecords(_table())
+
+
+def profiles() -> Profiles:
+    from kbfleet.settings.provisioning import KnowledgeStoreSettings
+    from kbfleet.usecases.profiles import Profiles
+
+    return Profiles(profile_records(), read(KnowledgeStoreSettings).ingestion)
+
+
+def profile_catalogue() -> ProfileCatalogue:
+    from kbfleet.domain.profiles import StackDefaults
+    from kbfleet.settings.asking import AnswerSettings
+    from kbfleet.settings.provisioning import KnowledgeStoreSettings
+    from kbfleet.usecases.profiles import ProfileCatalogue
+
+    defaults = StackDefaults(read(KnowledgeStoreSettings).ingestion, read(AnswerSettings).by_default)
+    return ProfileCatalogue(profile_records(), defaults)
+
+
+def profile_offer() -> StackOffer:
+    """What the stack gives to profiles."""
+    from kbfleet.settings.profiles import ProfileSettings
+
+    return read(ProfileSettings).offer(fleet().aws_region, stores(), fleet().model_arn)
+
+
 KNOWLEDGE_STORES: Mapping[str, str] = {
     "S3_VECTORS": "s3_vectors:S3VectorsKnowledgeStore",
     "OPENSEARCH_SERVERLESS": "opensearch_serverless:OpenSearchServerlessKnowledgeStore",
@@ -222,7 +259,8 @@ def stores() -> Mapping[str, KnowledgeStore]:
         store_types(),
         StoreResources(
             names=fleet().names,
-            embedding_model_arn=fleet().model_arn(settings.embedding_model_id),
+            ingestion=settings.ingestion,
+            model_arn=fleet().model_arn,
             vector_bucket_name=settings.vector_bucket_name,
             collection_arn=settings.collection_arn,
             client=_client,
@@ -656,28 +694,45 @@ def askable_tenants() -> AskableTenants:
 
 
 @cache
-def answerer(knowledge_store: str) -> Answerer:
-    """The one for knowledge bases that keep their vectors in that type of store."""
-    from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer, Search
+def answerer(knowledge_store: str, profile: str = "", version: int = 0) -> Answerer:
+    """The one for knowledge bases that keep their vectors in that type of store.
+
+    Args:
+        profile, version: by which questions are answered, empty and 0 for what the stack's parameters say. Neither can
+            change while this environment lives.
+
+    Raises: ProfileNotFound.
+    """
+    from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
     from kbfleet.domain.answer import NothingFoundWords
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+    from kbfleet.domain.profiles import AnswererKind
     from kbfleet.settings.asking import AskSettings
 
     settings = read(AskSettings)
+    answering = _answering(profile, version) if version else settings.by_default
+    own_prompt = answering.prompt
+    secret_arn = "" if version else settings.prompt_template_secret_arn
+    guardrail = answering.guardrail
     # A session is signed when there is an answer: time to get the key.
     meanwhile = _session_secret().read_meanwhile
     generation = Generation(
-        fleet().model_arn(settings.generation_model_id),
-        NothingFoundWords(settings.nothing_found_english, settings.nothing_found_japanese),
-        _prompt_template(settings.prompt_template_secret_arn),
-        settings.guardrail_id,
-        settings.guardrail_version,
+        fleet().model_arn(answering.model),
+        NothingFoundWords(
+            answering.nothing_found.english or settings.nothing_found_english,
+            answering.nothing_found.japanese or settings.nothing_found_japanese,
+        ),
+        _prompt_template(secret_arn) if own_prompt is None else lambda: own_prompt,
+        guardrail.id if guardrail is not None else "",
+        guardrail.version if guardrail is not None else "",
         fleet().names.tags,
+        answering.temperature,
+        answering.longest_answer,
     )
     store = _store_type(knowledge_store)
-    search = Search.of(store)
+    search = _search_by(store, answering)
     # Knowledge bases of type MANAGED have no RetrieveAndGenerate. Source: AWS documentation, Managed knowledge bases.
-    if settings.answering == "RETRIEVE_AND_GENERATE" and store.kind is not KnowledgeBaseKind.MANAGED:
+    if answering.answerer is AnswererKind.RETRIEVE_AND_GENERATE and store.kind is not KnowledgeBaseKind.MANAGED:
         clients = _answer_clients(RetrieveAndGenerateAnswerer.actions)
         return RetrieveAndGenerateAnswerer(clients, search, generation, meanwhile)
     from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
@@ -686,6 +741,30 @@ def answerer(knowledge_store: str) -> Answerer:
     conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
     clients = _answer_clients(RetrieveAndConverseAnswerer.actions)
     return RetrieveAndConverseAnswerer(clients, search, generation, conversations, meanwhile)
+
+
+def _answering(profile: str, version: int) -> Answering:
+    """Raises: ProfileNotFound."""
+    from kbfleet.domain.errors import ProfileNotFound
+    from kbfleet.domain.profiles import ProfileName
+
+    found = profile_records().find(ProfileName(profile), version)
+    if found is None:
+        raise ProfileNotFound.of(profile, version)
+    return found.answering
+
+
+def _search_by(store: type[StoreType], answering: Answering) -> Search:
+    from kbfleet.adapters.answerers import Reranking, Search
+
+    reranker = answering.reranker
+    return replace(
+        Search.of(store),
+        passages=answering.passages,
+        search_type=answering.search_type,
+        reranking=Reranking(fleet().model_arn(reranker.model), reranker.candidates) if reranker is not None else None,
+        least_score=answering.least_score,
+    )
 
 
 def _prompt_template(secret_arn: str) -> Callable[[], str] | None:
@@ -806,6 +885,7 @@ def isolation_look() -> IsolationLook:
         registry=registry(),
         ledger=ledger(),
         stores=stores(),
+        profiles=profiles(),
         knowledge_bases=knowledge_bases(),
         ingested_documents=ingested_documents(),
         passage_search=BedrockPassageSearch(_search_clients()),
@@ -829,6 +909,7 @@ def examination() -> TenantExamination:
         ledger=ledger(),
         buckets=buckets(),
         stores=stores(),
+        profiles=profiles(),
         knowledge_bases=knowledge_bases(),
         service_roles=service_roles(),
         usage_keys=usage_keys(),

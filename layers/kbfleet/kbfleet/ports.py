@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
+    from kbfleet.domain.profiles import Ingestion, Profile, ProfileName
     from kbfleet.domain.reconciliation import Reconciliation, TenantRound
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.domain.service_role import ServiceRole
@@ -75,6 +76,11 @@ class TenantRegistry(Protocol):
         """
         ...
 
+    def using(self, profile: ProfileName, limit: int) -> Sequence[TenantId]:
+        """Tenants whose record names the profile, in any version, at most so many; without tombstones. It may lag a
+        second behind."""
+        ...
+
     def create(self, tenant: Tenant) -> None:
         """Raises: ConcurrentUpdate when a record of that tenant exists."""
         ...
@@ -97,6 +103,37 @@ class TenantRegistry(Protocol):
 
         Raises: ConcurrentUpdate when it has another.
         """
+        ...
+
+
+class ProfileRecords(Protocol):
+    """Profiles that were put. A version stays as it was put, and stays: a tenant's record may name it for as long as it
+    likes. One that is removed is only listed no more."""
+
+    def find(self, name: ProfileName, version: int) -> Profile | None:
+        """Also of a profile that is not listed."""
+        ...
+
+    def newest(self, name: ProfileName) -> Profile | None:
+        """Its newest version; also of a profile that is not listed."""
+        ...
+
+    def add(self, profile: Profile) -> None:
+        """Raises: ConcurrentUpdate when it has that version already."""
+        ...
+
+    def names(self) -> Sequence[ProfileName]:
+        """Those that are listed, in their order; one may have no version yet."""
+        ...
+
+    def is_listed(self, name: ProfileName) -> bool: ...
+
+    def enlist(self, name: ProfileName) -> None:
+        """Repeating it changes nothing."""
+        ...
+
+    def delist(self, name: ProfileName) -> None:
+        """One that is not listed is fine."""
         ...
 
 
@@ -294,6 +331,14 @@ class KnowledgeStore(Protocol):
         """`dataSourceConfiguration` of CreateDataSource."""
         ...
 
+    def ingestion_configuration(self) -> Mapping[str, object]:
+        """`vectorIngestionConfiguration` of CreateDataSource; empty where all of it is Bedrock's default."""
+        ...
+
+    def made_by(self, ingestion: Ingestion) -> Self:
+        """The same store, for knowledge that is made so; until then, for what the stack's parameters say."""
+        ...
+
 
 class KnowledgeBases(Protocol):
     def get(self, knowledge_base_id: str) -> KnowledgeBase | None: ...
@@ -351,9 +396,17 @@ class KnowledgeBases(Protocol):
         ...
 
     def update_data_source(
-        self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
+        self,
+        data_source: DataSourceReference,
+        name: str,
+        configuration: Mapping[str, object],
+        ingestion: Mapping[str, object] | None = None,
     ) -> DataSource:
         """Makes it read what `configuration` says, and nothing else, and gives it that name. Returns: what it is now.
+
+        Args:
+            ingestion: how it is to read from now on, if that is to change (`vectorIngestionConfiguration`). Bedrock
+                changes a parser's model and prompt, and nothing else of it.
 
         Raises: ResourceConflict when another has the name.
         """
@@ -372,9 +425,20 @@ class KnowledgeBases(Protocol):
         ...
 
     def create_data_source(
-        self, knowledge_base_id: str, name: str, *, configuration: Mapping[str, object], client_token: str
+        self,
+        knowledge_base_id: str,
+        name: str,
+        *,
+        configuration: Mapping[str, object],
+        client_token: str,
+        ingestion: Mapping[str, object] | None = None,
     ) -> DataSource:
-        """Raises: ResourceConflict when the name is taken."""
+        """
+        Args:
+            ingestion: how it reads (`vectorIngestionConfiguration`), where that is not Bedrock's default.
+
+        Raises: ResourceConflict when the name is taken.
+        """
         ...
 
     def start_ingestion(self, data_source: DataSourceReference, *, client_token: str) -> IngestionJob:

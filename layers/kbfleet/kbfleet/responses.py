@@ -26,7 +26,10 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.ExecutionNotFound, HTTPStatus.NOT_FOUND),
     (errors.JobNotFound, HTTPStatus.NOT_FOUND),
     (errors.DocumentNotFound, HTTPStatus.NOT_FOUND),
+    (errors.ProfileNotFound, HTTPStatus.NOT_FOUND),
+    (errors.ProfileInUse, HTTPStatus.CONFLICT),
     (errors.TenantBusy, HTTPStatus.CONFLICT),
+    (errors.RereadingNotAccepted, HTTPStatus.CONFLICT),
     (errors.TenantNotActive, HTTPStatus.CONFLICT),
     (errors.OffboardingBegun, HTTPStatus.CONFLICT),
     (errors.DeletionsNotSeen, HTTPStatus.CONFLICT),
@@ -96,7 +99,7 @@ def failure(error: Exception, request_id: str) -> HttpResponse:
         detail = f"Unexpected error. Trying again may help; if it does not, {_LOOK}"
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, request_id=request_id)
     write = logger.error if isinstance(error, errors.IsolationBreached) else logger.warning
-    write("The request was not served", error=type(error).__name__, reason=str(error), request_id=request_id)
+    write("The request was not served", error=type(error).__name__, reason=error.logged, request_id=request_id)
     if isinstance(error, errors.Throttled):
         # Imported here: it is rare, and no cold start should wait for it.
         from kbfleet.metrics import Metric, publish

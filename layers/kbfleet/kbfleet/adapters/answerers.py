@@ -12,6 +12,7 @@ from uuid import uuid4
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.passages import SEARCHES, document_uri
 from kbfleet.domain.answer import (
+    DEFAULT_PASSAGES,
     MAX_QUESTION_LENGTH,
     AnswerOutcome,
     AskableTenant,
@@ -30,14 +31,16 @@ from kbfleet.domain.errors import (
     RequestRefused,
     SessionRefused,
 )
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.metadata_filter import FIELD, OPERATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kbfleet.adapters.knowledge_stores import StoreType
     from kbfleet.domain.answer import Inquiry, NothingFoundWords
     from kbfleet.domain.names import Life
+    from kbfleet.domain.profiles import SearchType
     from kbfleet.ports import Conversations
 
 Clients = Callable[[str, AskableTenant], Any]
@@ -73,6 +76,27 @@ REWRITING_TOKENS = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Reranking:
+    """Which model puts passages into another order, and how many it chooses from."""
+
+    model_arn: str
+    candidates: int
+
+    def configuration(self, passages: int, member: str) -> dict[str, Any]:
+        """Members of a search. Source: botocore model of bedrock-agent-runtime; a knowledge base of type MANAGED must
+        be told whose model it is."""
+        model = {
+            "modelConfiguration": {"modelArn": self.model_arn},
+            "numberOfRerankedResults": passages,
+        }
+        reranked: dict[str, Any] = {
+            "numberOfResults": max(self.candidates, passages),
+            "rerankingConfiguration": {"type": "BEDROCK_RERANKING_MODEL", "bedrockRerankingConfiguration": model},
+        }
+        return reranked | ({"rerankingModelType": "CUSTOM"} if member == SEARCHES[KnowledgeBaseKind.MANAGED] else {})
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """How knowledge bases on one type of knowledge store are searched.
 
@@ -80,18 +104,39 @@ class Search:
         member: of `retrievalConfiguration`, that holds what is wanted.
         unknown_operators: of filters, that the store does not know. Some stores are reported to ignore them silently,
             and a filter that is meant to hide would then open.
+        passages: how many an answer rests on, at most, where the question does not say.
+        search_type: `None` for what the store does by itself.
+        reranking: puts what was found into another order; `None` for none.
+        least_score: passages below it are left out.
     """
 
     member: str
     unknown_operators: frozenset[str]
+    passages: int = DEFAULT_PASSAGES
+    search_type: SearchType | None = None
+    reranking: Reranking | None = None
+    least_score: float | None = None
 
     @classmethod
     def of(cls, store: type[StoreType]) -> Self:
         return cls(SEARCHES[store.kind], store.unknown_filter_operators)
 
+    def most(self, inquiry: Inquiry) -> int:
+        """Passages that the answer may rest on."""
+        return self.passages if inquiry.passages is None else inquiry.passages
+
+    def near_enough(self, sources: Iterable[Source]) -> list[Source]:
+        """Those that are to be used. One of which nobody says how near it is counts as near."""
+        least = self.least_score
+        return [one for one in sources if least is None or one.score is None or one.score >= least]
+
     def configuration(self, inquiry: Inquiry) -> dict[str, Any]:
         """Raises: InvalidInput, naming the operators that the store does not know, and those that it knows."""
-        wanted: dict[str, Any] = {"numberOfResults": inquiry.passages}
+        wanted: dict[str, Any] = {"numberOfResults": self.most(inquiry)}
+        if self.search_type is not None:
+            wanted["overrideSearchType"] = str(self.search_type)
+        if self.reranking is not None:
+            wanted |= self.reranking.configuration(self.most(inquiry), self.member)
         if inquiry.filter is not None:
             if unknown := sorted(inquiry.filter.operators & self.unknown_operators):
                 known = ", ".join(operator for operator in OPERATORS if operator not in self.unknown_operators)
@@ -113,6 +158,8 @@ class Generation:
         prompt_template: gives the text, with at least `$search_results$`; None for the answerer's own.
         guardrail_id, guardrail_version: empty for none.
         tags: that a tenant's resources have; a call of Converse has them in the log of the account's invocations, too.
+        temperature: of the model; None for its own.
+        longest_answer: tokens of an answer, at most; None for as many as the model writes.
     """
 
     model_arn: str
@@ -121,6 +168,14 @@ class Generation:
     guardrail_id: str = ""
     guardrail_version: str = ""
     tags: Callable[[Life], Mapping[str, str]] | None = None
+    temperature: float | None = None
+    longest_answer: int | None = None
+
+    @property
+    def inference(self) -> dict[str, Any]:
+        """Of both services' inference configurations: they call these the same (botocore models)."""
+        wanted = {"temperature": self.temperature, "maxTokens": self.longest_answer}
+        return {name: value for name, value in wanted.items() if value is not None}
 
     def decided(self, answer: GeneratedAnswer, inquiry: Inquiry, *, guarded: bool) -> GeneratedAnswer:
         """The answer with what the question came to. What a model says without resting on a passage is not given."""
@@ -210,6 +265,8 @@ class RetrieveAndGenerateAnswerer:
                 "guardrailId": generation.guardrail_id,
                 "guardrailVersion": generation.guardrail_version,
             }
+        if generation.inference:
+            configuration["inferenceConfig"] = {"textInferenceConfig": generation.inference}
         return configuration
 
 
@@ -324,6 +381,7 @@ class RetrieveAndConverseAnswerer:
             if inquiry.conversation:
                 self._end(tenant, inquiry.conversation, breach)
             raise
+        sources = self._search.near_enough(sources)
         answer = self._written(tenant, inquiry, asked, sources)
         # What a guardrail has refused would be shown to it again with every question that follows.
         said = Exchange(str(inquiry.question), answer.text)
@@ -379,7 +437,7 @@ class RetrieveAndConverseAnswerer:
                 knowledgeBaseId=tenant.knowledge_base_id,
                 retrievalQuery={"text": query},
                 retrievalConfiguration=self._search.configuration(inquiry),
-                PaginationConfig={"MaxItems": inquiry.passages},
+                PaginationConfig={"MaxItems": self._search.most(inquiry)},
             )
             return [_source(result) for page in pages for result in page["retrievalResults"]]
 
@@ -398,6 +456,7 @@ class RetrieveAndConverseAnswerer:
             reply = client.converse(
                 modelId=generation.model_arn,
                 messages=[*_shown_again(asked.exchanges), _message("user", prompt)],
+                **({"inferenceConfig": generation.inference} if generation.inference else {}),
                 **self._beside_the_messages(tenant),
             )
         answer = replace(

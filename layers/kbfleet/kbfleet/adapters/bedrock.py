@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.names import Knowledge, ResourceNames
 
 _KNOWLEDGE_BASE_MEMBERS = ("knowledgeBaseConfiguration", "storageConfiguration")
+_INGESTION = "vectorIngestionConfiguration"
 _DATA_SOURCE_MEMBERS = (
     "knowledgeBaseId",
     "dataSourceId",
@@ -35,7 +36,7 @@ _DATA_SOURCE_MEMBERS = (
     "description",
     "dataSourceConfiguration",
     "serverSideEncryptionConfiguration",
-    "vectorIngestionConfiguration",
+    _INGESTION,
 )
 """What UpdateDataSource takes beside the deletion policy. Source: botocore service model of bedrock-agent."""
 
@@ -169,11 +170,16 @@ class BedrockKnowledgeBases:
             return None
 
     def update_data_source(
-        self, data_source: DataSourceReference, name: str, configuration: Mapping[str, object]
+        self,
+        data_source: DataSourceReference,
+        name: str,
+        configuration: Mapping[str, object],
+        ingestion: Mapping[str, object] | None = None,
     ) -> DataSource:
+        reading = {_INGESTION: ingestion} if ingestion else {}
         with translated(f"data source {name} of knowledge base {data_source.knowledge_base_id}"):
             changed = self._replace_data_source(
-                data_source, name=name, dataSourceConfiguration=configuration, dataDeletionPolicy="DELETE"
+                data_source, name=name, dataSourceConfiguration=configuration, dataDeletionPolicy="DELETE", **reading
             )
         return _data_source(changed)
 
@@ -203,10 +209,18 @@ class BedrockKnowledgeBases:
             )
 
     def create_data_source(
-        self, knowledge_base_id: str, name: str, *, configuration: Mapping[str, object], client_token: str
+        self,
+        knowledge_base_id: str,
+        name: str,
+        *,
+        configuration: Mapping[str, object],
+        client_token: str,
+        ingestion: Mapping[str, object] | None = None,
     ) -> DataSource:
         with translated(f"data source {name} of knowledge base {knowledge_base_id}"):
             arguments: dict[str, Any] = {"dataSourceConfiguration": configuration}
+            if ingestion:
+                arguments[_INGESTION] = ingestion
             answer = self._client.create_data_source(
                 knowledgeBaseId=knowledge_base_id, name=name, clientToken=client_token, **arguments
             )
@@ -312,6 +326,7 @@ def _data_source(answer: Mapping[str, Any]) -> DataSource:
         answer.get("dataDeletionPolicy", "DELETE"),
         answer.get("updatedAt"),
         answer.get("createdAt"),
+        answer.get(_INGESTION, {}),
     )
 
 

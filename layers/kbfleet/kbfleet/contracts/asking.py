@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from kbfleet.contracts import Contract, WholeNumber
-from kbfleet.domain.answer import DEFAULT_PASSAGES, MAX_PASSAGES, Answer, AnswerOutcome, Inquiry, Question
+from kbfleet.domain.answer import MAX_PASSAGES, Answer, AnswerOutcome, Inquiry, Question
 from kbfleet.domain.caller import UserId
 from kbfleet.domain.metadata_filter import MetadataFilter
 
@@ -19,12 +19,13 @@ QUESTION_ANSWERED = "Question answered"
 class AskRequest(Contract):
     """Body of `POST /ask`. `session` is that of an earlier answer; `filter` is in Bedrock's grammar, see
     `MetadataFilter`. `keep` says whether question and answer are kept for a conversation; without, an answer to a
-    question that takes none up has an empty `session`."""
+    question that takes none up has an empty `session`. Without `passages`, the tenant's profile says how
+    many the answer may rest on."""
 
     question: Question
     session: str | None = Field(default=None, min_length=1, max_length=1_000)
     filter: dict[str, Any] | None = None
-    passages: WholeNumber = Field(default=DEFAULT_PASSAGES, ge=1, le=MAX_PASSAGES)
+    passages: WholeNumber | None = Field(default=None, ge=1, le=MAX_PASSAGES)
     keep: bool = Field(default=True, strict=True)
 
     def to_domain(self) -> Inquiry:

@@ -15,6 +15,7 @@ from kbfleet.domain.incident import Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.domain.left_out import LeftOutNotKnown, left_out_not_known
 from kbfleet.domain.names import MAX_TENANT_ID_LENGTH, TenantId
+from kbfleet.domain.profiles import DEFAULT_PROFILE, ProfileName
 from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName, Offboarding, Tenant
@@ -28,12 +29,16 @@ MOST_DOCUMENTS = 2**53
 
 
 class ProvisionRequest(Contract):
-    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers. With `must_exist`,
-    only an existing tenant is changed, and none is added."""
+    """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers. `profile` is taken
+    in its newest version; where another parser's model or prompt has all documents of the tenant read again, it cannot
+    be asked meanwhile, and `accept_rereading` says that this may be. With `must_exist`, only an existing tenant is
+    changed, and none is added."""
 
     name: DisplayName | None = None
     knowledge_store: str | None = Field(default=None, max_length=64)
     tier: Tier | None = None
+    profile: ProfileName | None = None
+    accept_rereading: bool = Field(default=False, strict=True)
     must_exist: bool = Field(default=False, strict=True)
 
 
@@ -194,6 +199,8 @@ class TenantBody(Contract):
     status: TenantStatus
     knowledge_store: str
     tier: Tier
+    profile: ProfileName = DEFAULT_PROFILE
+    profile_version: int = 0
     bucket_name: str | None
     knowledge_base_id: str | None
     data_source_id: str | None
@@ -226,6 +233,8 @@ class TenantBody(Contract):
             status=tenant.status,
             knowledge_store=tenant.knowledge_store,
             tier=tenant.tier,
+            profile=tenant.profile.name,
+            profile_version=tenant.profile.version,
             bucket_name=tenant.bucket_name,
             knowledge_base_id=tenant.knowledge_base_id,
             data_source_id=tenant.data_source_id,

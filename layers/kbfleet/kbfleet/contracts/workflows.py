@@ -13,6 +13,7 @@ from kbfleet.contracts import Contract
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.knowledge_base import DataSourceState, KnowledgeBaseState
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.profiles import ProfileReference
 from kbfleet.domain.tenant import (
     MAX_RETENTION_DAYS,
     DisplayName,
@@ -33,10 +34,11 @@ class ProvisionTenantInput(Contract):
     knowledge_store: str | None = None
     tier: Tier | None = None
     for_a_new_tenant: bool = False
+    profile: ProfileReference | None = None
 
     def to_domain(self) -> ProvisioningRequest:
         return ProvisioningRequest(
-            self.tenant_id, self.name, self.knowledge_store, self.tier, for_a_new_tenant=self.for_a_new_tenant
+            self.tenant_id, self.name, self.knowledge_store, self.tier, self.for_a_new_tenant, self.profile
         )
 
 

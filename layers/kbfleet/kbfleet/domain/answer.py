@@ -95,13 +95,13 @@ class Inquiry:
     """A question and how it is to be answered.
 
     Args:
-        passages: how many the answer may rest on.
+        passages: how many the answer may rest on; `None` for as many as the tenant's profile says.
         conversation: the one that is taken up, by the answerer's own name for it.
         kept: whether question and answer are kept, so that a conversation can go on from them.
     """
 
     question: Question
-    passages: int = DEFAULT_PASSAGES
+    passages: int | None = None
     filter: MetadataFilter | None = None
     conversation: str | None = None
     kept: bool = True
@@ -210,6 +210,7 @@ class AskableTenant:
     Args:
         documents_left_out: how many are in the tenant's bucket, and not in the index, or not wholly; `None` where it is
             not known.
+        profile, profile_version: by which it is answered; empty for what the stack's parameters say.
     """
 
     tenant_id: TenantId
@@ -218,6 +219,8 @@ class AskableTenant:
     freshness: Freshness
     documents_left_out: int | None = None
     life: int = 1
+    profile: str = ""
+    profile_version: int = 0
 
     @property
     def this_life(self) -> Life:

@@ -80,6 +80,11 @@ PLACES = (
         "as long as the table lives, which outlives the stack",
     ),
     Place(
+        "profiles in the table",
+        "what people wrote about it into a prompt, or into words for askers",
+        "as long as the table lives, which outlives the stack",
+    ),
+    Place(
         "incidents in the table",
         "its id, and when something of it was broken",
         "30 days",
@@ -99,7 +104,7 @@ PLACES = (
     ),
     Place(
         "histories of executions",
-        "its id, names of its resources, reasons of failures, which may name documents",
+        "its id, its profile, names of its resources, reasons of failures, which may name documents",
         "90 days after their end (Step Functions quotas)",
         timedelta(days=90),
     ),

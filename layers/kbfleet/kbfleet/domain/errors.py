@@ -7,6 +7,7 @@ the contract with Step Functions: `Throttled` and `NotReadyYet` are the two that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 
@@ -22,6 +23,11 @@ class KbfleetError(Exception):
         self.what = what
         self.remedy = remedy
         super().__init__(f"{what} {remedy}".strip())
+
+    @property
+    def logged(self) -> str:
+        """What a log keeps of it: all, unless that repeats text which somebody has sent."""
+        return str(self)
 
 
 # --- what the caller sent ------------------------------------------------------------------------
@@ -52,6 +58,37 @@ class KeySpelledOtherwise(InvalidInput):
             f"{there}, this one in {given}.",
             remedy=f"Give the key in form {there} to replace that document, or delete it first.",
         )
+
+
+class ProfileRefused(InvalidInput):
+    """A profile breaks rules of its store, its Region or the stack: all of them are told, not only the first.
+
+    Args:
+        field: of the first.
+        broken: each in a sentence that begins with the name of its field.
+    """
+
+    def __init__(self, field: str, broken: Sequence[str]) -> None:
+        self.broken = tuple(broken)
+        super().__init__(field, " ".join(self.broken).removeprefix(f"{field} "))
+
+    @property
+    def logged(self) -> str:
+        # A sentence shows what it refuses, such as a prompt.
+        return f"Refused are {', '.join(dict.fromkeys(each.partition(' ')[0] for each in self.broken))}."
+
+
+class ProfileNotFound(KbfleetError):
+    """There is no profile of that name, or it has no such version."""
+
+    @classmethod
+    def of(cls, name: str, version: int | None = None) -> Self:
+        which = name if version is None else f"{name} in version {version}"
+        return cls(f"There is no profile {which}.", remedy="`kbfleet profile list` shows those that there are.")
+
+
+class ProfileInUse(KbfleetError):
+    """A profile is not removed while a tenant uses it, nor used while it is being removed."""
 
 
 class TenantNotFound(KbfleetError):
@@ -92,6 +129,11 @@ class TenantClaimMissing(KbfleetError):
 
 
 # --- the tenant is not in a state for this -------------------------------------------------------
+
+
+class RereadingNotAccepted(KbfleetError):
+    """A profile would have all documents of a tenant read again, during which it cannot be asked; nobody has said yet
+    that they may be."""
 
 
 class TenantBusy(KbfleetError):

@@ -217,7 +217,11 @@ def content_lost(index_made_at: datetime | None, data_source_made_at: datetime |
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """A data source as Bedrock describes it. A list leaves out all but the first three and `updated_at`."""
+    """A data source as Bedrock describes it. A list leaves out all but the first three and `updated_at`.
+
+    Args:
+        ingestion: how it reads (`vectorIngestionConfiguration`); empty where it was made with Bedrock's default.
+    """
 
     data_source_id: str
     name: str
@@ -227,6 +231,7 @@ class DataSource:
     deletion_policy: str = "DELETE"
     updated_at: datetime | None = None
     created_at: datetime | None = None
+    ingestion: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "failure_reasons", bounded_texts(self.failure_reasons))
@@ -254,6 +259,34 @@ class DataSource:
         its vectors along when it is deleted."""
         same = _with_defaults(self.configuration) == _with_defaults(wanted)
         return same and self.deletion_policy == "DELETE"
+
+    def ingests_as(self, wanted: Mapping[str, object]) -> bool:
+        """Whether it reads as one made with `wanted` (`vectorIngestionConfiguration`) would, apart from what the
+        service adds by itself."""
+        return _holds(self.ingestion, wanted) and (not wanted or self._prompted_as(wanted))
+
+    def can_ingest_as(self, wanted: Mapping[str, object]) -> bool:
+        """Whether it could be changed to that: a parser's model and prompt can be, nothing else. Source: Amazon Bedrock
+        User Guide, Customize ingestion for a data source."""
+        return _without_parser(self.ingestion) == _without_parser(wanted)
+
+    def ingests_otherwise(self, wanted: Mapping[str, object]) -> bool:
+        """Whether it reads otherwise than it should, in a way that can be changed."""
+        return not self.ingests_as(wanted) and self.can_ingest_as(wanted)
+
+    def drift_from(self, wanted: Mapping[str, object]) -> tuple[str, ...]:
+        """How it reads otherwise than one would that is made now, for people; Bedrock cannot change it."""
+        if self.ingests_as(wanted) or self.can_ingest_as(wanted):
+            return ()
+        # Without the prompt, which may be pages.
+        made, new = (json.dumps(_without_parser(one), sort_keys=True) for one in (self.ingestion, wanted))
+        return (
+            f"Data source {self.data_source_id} was made with {made}, a new one would be made with {new}. It works as "
+            "it is; to change it, offboard the tenant and provision it anew.",
+        )
+
+    def _prompted_as(self, wanted: Mapping[str, object]) -> bool:
+        return _member(self.ingestion, _PARSING_PROMPT) == _member(wanted, _PARSING_PROMPT)
 
     def _named_beside(self, wanted: Mapping[str, object]) -> Iterator[tuple[object, object]]:
         named = ((_member(self.configuration, path), _member(wanted, path)) for path in _WHAT_IS_READ)
@@ -322,6 +355,19 @@ def kind_of(configuration: Mapping[str, object]) -> KnowledgeBaseKind | None:
     made_as = configuration.get("knowledgeBaseConfiguration")
     found = made_as.get("type") if isinstance(made_as, Mapping) else None
     return next((kind for kind in KnowledgeBaseKind if kind == found), None)
+
+
+_PARSING_MODEL = ("parsingConfiguration", "bedrockFoundationModelConfiguration")
+_PARSING_PROMPT = (*_PARSING_MODEL, "parsingPrompt")
+
+
+def _without_parser(ingestion: Mapping[str, object]) -> Mapping[str, object]:
+    """A `vectorIngestionConfiguration` without the model and the prompt of its parser."""
+    parsing = ingestion.get("parsingConfiguration")
+    if not isinstance(parsing, Mapping):
+        return ingestion
+    kept = {name: part for name, part in parsing.items() if name != "bedrockFoundationModelConfiguration"}
+    return {**ingestion, "parsingConfiguration": kept}
 
 
 _CONNECTOR = ("managedKnowledgeBaseConnectorConfiguration",)

@@ -9,12 +9,19 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+from kbfleet.domain.model_ids import foundation_model, is_inference_profile
+
 SETTLES_WITHIN = timedelta(minutes=2)
 """After which a role that was made or changed is known everywhere. Users report ten seconds, and up to a minute; the
 data access policies of OpenSearch Serverless take about a minute (AWS documentation, Data access control for Amazon
 OpenSearch Serverless)."""
 
 _PRINCIPAL = "bedrock.amazonaws.com"
+
+_BY_DEFAULT = "EmbedPassagesAndQuestions"
+"""The statement of the boundary about the models of the stack's parameters, by its id in the template. All others about
+models are of profiles."""
+_RERANK, _BY_PROFILE = "bedrock:Rerank", "bedrock:InferenceProfileArn"
 
 USED_BY_EVERY_STORE = frozenset({"s3", "kms"})
 """Services whose actions are about documents, whatever store the vectors live in."""
@@ -30,6 +37,8 @@ class ServiceRole:
         indexes: patterns of the vector indexes that are the tenant's, now and later.
         store_services: the services that its knowledge store needs, by their prefixes in IAM.
         knowledge_bases: ids of those for which it may be assumed; for any of the account while there are none.
+        models: ids of the models that it may call, by the tenant's profile; `None` for those of the stack's parameters.
+        reranks: whether one of them puts passages into another order.
     """
 
     name: str
@@ -38,6 +47,8 @@ class ServiceRole:
     store_services: frozenset[str]
     tags: Mapping[str, str] = field(default_factory=dict)
     knowledge_bases: tuple[str, ...] = ()
+    models: frozenset[str] | None = None
+    reranks: bool = False
 
     def policy(self, boundary: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the role may: of what its permissions boundary allows for the fleet, the tenant's own part.
@@ -45,9 +56,9 @@ class ServiceRole:
         Args:
             boundary: the policy document.
         """
-        used = USED_BY_EVERY_STORE | self.store_services
-        statements = [self._narrowed(one) for one in boundary["Statement"] if _services(one) <= used]
-        return {"Version": boundary["Version"], "Statement": statements}
+        used = USED_BY_EVERY_STORE | self.store_services | ({"bedrock"} if self.models else frozenset())
+        allowed = (self._narrowed(one) for one in boundary["Statement"] if _services(one) <= used)
+        return {"Version": boundary["Version"], "Statement": [one for one in allowed if one is not None]}
 
     def trust_policy(self, knowledge_bases_arn: str, account: str) -> Mapping[str, Any]:
         """Who may assume it. Without these conditions Bedrock could be made to use it for somebody else. Source: Amazon
@@ -72,9 +83,31 @@ class ServiceRole:
             ],
         }
 
-    def _narrowed(self, statement: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _narrowed(self, statement: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """`None` where nothing of it is the tenant's."""
+        if _services(statement) == {"bedrock"}:
+            return self._of_models(statement)
         resources = [own for resource in _listed(statement["Resource"]) for own in self._own(resource)]
         return {**statement, "Resource": resources}
+
+    def _of_models(self, statement: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What a statement about models gives to the tenant's profile."""
+        if self.models is None:
+            return statement if statement.get("Sid") == _BY_DEFAULT else None
+        if _listed(statement["Action"]) == [_RERANK]:
+            return statement if self.reranks else None
+        profiles = statement.get("Condition", {}).get("StringEquals", {}).get(_BY_PROFILE)
+        if profiles is None:
+            own = [arn for arn in _listed(statement["Resource"]) if _id(arn) in self.models]
+            return {**statement, "Resource": own} if own else None
+        own = [arn for arn in _listed(profiles) if _id(arn) in self.models and is_inference_profile(_id(arn))]
+        models = [
+            f"{any_model.rpartition('/')[0]}/{foundation_model(_id(arn))}"
+            for any_model in _listed(statement["Resource"])
+            for arn in own
+        ]
+        condition = {"StringEquals": {_BY_PROFILE: own}}
+        return {**statement, "Resource": models, "Condition": condition} if own else None
 
     def _own(self, resource: str) -> Iterator[str]:
         """The tenant's part of a resource that a statement names."""
@@ -113,8 +146,8 @@ def same_policy(found: object, wanted: object) -> bool:
 
 
 def lacks(found: object, wanted: Mapping[str, Any]) -> bool:
-    """Whether a policy document may not allow all that `wanted` does. Of models, one is enough: a knowledge base uses
-    one of those that a stack has had.
+    """Whether a policy document may not allow all that `wanted` does. Of the models of the stack's parameters, one is
+    enough: a knowledge base uses one of those that a stack has had.
 
     Args:
         found: `None` where there is none.
@@ -142,7 +175,7 @@ def _covers(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         patterns = _listed(found.get(part, []))
         return (any(fnmatchcase(one, pattern) for pattern in patterns) for one in _listed(wanted.get(part, [])))
 
-    enough = any if _services(wanted) == {"bedrock"} else all
+    enough = any if wanted.get("Sid") == _BY_DEFAULT else all
     return all(covered("Action")) and enough(covered("Resource"))
 
 
@@ -156,6 +189,11 @@ def _in_one_form(part: object) -> object:
 
 def _text(part: object) -> str:
     return json.dumps(part, sort_keys=True)
+
+
+def _id(arn: str) -> str:
+    """Of a model or an inference profile."""
+    return arn.rpartition("/")[2]
 
 
 def _services(statement: Mapping[str, Any]) -> set[str]:

@@ -21,6 +21,7 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.finding import Finding, UnseenSince
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.printable import is_printable
+from kbfleet.domain.profiles import BY_THE_STACK, ProfileReference
 from kbfleet.domain.tenant_status import TenantStatus, askable_knowledge_base
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.domain.validated_text import ValidatedText
@@ -114,6 +115,10 @@ class Tenant:
     before one is asked for until its id is recorded, and after an answer that was lost; `None` where that was not kept
     yet. Where it is true, nobody has to list those of the account. `usage_key_id` is what API Gateway calls the
     tenant's key, for the same reason; `None` while there is none, or where it was not kept yet.
+
+    `profile` says how its documents become knowledge, and how its questions are answered; a record from before there
+    were profiles has `default`. `read_again_since` is when it was last given a profile by which its documents are read
+    otherwise: what a data source from before that has brought counts as lost.
     """
 
     tenant_id: TenantId
@@ -151,6 +156,8 @@ class Tenant:
     emptied_seen_at: datetime | None = None
     knowledge_base_alone: bool | None = None
     usage_key_id: str | None = None
+    profile: ProfileReference = BY_THE_STACK
+    read_again_since: datetime | None = None
 
     @property
     def this_life(self) -> Life:
@@ -482,6 +489,7 @@ class ProvisioningRequest:
     knowledge_store: str | None = None
     tier: Tier | None = None
     for_a_new_tenant: bool = False
+    profile: ProfileReference | None = None
 
     def of(self, existing: Tenant | None) -> ProvisioningRequest:
         """What it asks of the existing tenant, if there is one."""
@@ -489,7 +497,7 @@ class ProvisioningRequest:
 
     def unlike(self, existing: Tenant) -> tuple[str, ...]:
         """The names of what it asks for and the tenant has otherwise."""
-        asked = {"name": self.name, "knowledge_store": self.knowledge_store, "tier": self.tier}
+        asked = {"name": self.name, "knowledge_store": self.knowledge_store, "tier": self.tier, "profile": self.profile}
         return tuple(name for name, value in asked.items() if value not in {None, getattr(existing, name)})
 
 

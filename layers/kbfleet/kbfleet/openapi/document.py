@@ -10,6 +10,7 @@ from kbfleet import responses
 from kbfleet.domain.document_names import MAX_KEY_BYTES, document_id
 from kbfleet.domain.ingestion_job import JOB_NAME_PATTERN
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.profiles import ProfileName
 from kbfleet.openapi.operations import (
     AWS_ERRORS,
     GATEWAY_PROBLEMS,
@@ -135,6 +136,8 @@ def _described(operation: Operation) -> dict[str, Any]:
 def _path_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     if operation.of_a_tenant:
         yield _path_parameter("tenant_id", {"type": "string", **VALIDATED_TEXTS[TenantId]})
+    if "{profile}" in operation.path:
+        yield _path_parameter("profile", {"type": "string", **VALIDATED_TEXTS[ProfileName]})
     if "{execution}" in operation.path:
         yield _path_parameter("execution", _EXECUTION)
     if "{job}" in operation.path:

@@ -30,6 +30,7 @@ from kbfleet.contracts.documents import (
 )
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
+from kbfleet.contracts.profiles import ProfileBody, ProfileCheckBody, ProfileQuery, ProfileRequest, ProfilesBody
 from kbfleet.contracts.tenants import (
     ExecutionBody,
     OffboardingBody,
@@ -53,6 +54,9 @@ from kbfleet.domain.errors import (
     JobNotFound,
     KnowledgeStoreNotOffered,
     OffboardingBegun,
+    ProfileInUse,
+    ProfileNotFound,
+    RereadingNotAccepted,
     TenantBusy,
     TenantNotActive,
     TenantNotFound,
@@ -157,6 +161,11 @@ AWS_ERRORS: tuple[type[KbfleetError], ...] = (errors.Throttled, errors.NotReadyY
 """Of every operation that calls AWS: all but this document itself, which anybody may have."""
 
 _TENANTS = "/tenants/{tenant_id}"
+_PROFILES = "/profiles/{profile}"
+_PROFILE_EXAMPLE: Example = {
+    "answering": {"passages": 8},
+    "ingestion": {"chunking": {"kind": "FIXED_SIZE", "max_tokens": 500, "overlap_percentage": 15}},
+}
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -167,7 +176,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Answers a question from the documents of the tenant that the token names",
         AskResponse,
         body=AskRequest,
-        refusals=(InvalidInput, TenantNotFound, TenantNotActive, IsolationBreached),
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ProfileNotFound, IsolationBreached),
         example={"question": "How long is the warranty of the tent?"},
     ),
     Operation(
@@ -178,7 +187,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "The same for a back end, which may ask for every tenant",
         AskResponse,
         body=TenantAskRequest,
-        refusals=(InvalidInput, TenantNotFound, TenantNotActive, IsolationBreached),
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ProfileNotFound, IsolationBreached),
         example={"question": "How long is the warranty of the tent?", "user_id": "mina"},
     ),
     Operation(
@@ -201,7 +210,15 @@ OPERATIONS: tuple[Operation, ...] = (
         HTTPStatus.ACCEPTED,
         body=ProvisionRequest,
         body_optional=True,
-        refusals=(InvalidInput, KnowledgeStoreNotOffered, TenantNotFound, TenantNotActive, TenantBusy),
+        refusals=(
+            InvalidInput,
+            KnowledgeStoreNotOffered,
+            ProfileNotFound,
+            RereadingNotAccepted,
+            TenantNotFound,
+            TenantNotActive,
+            TenantBusy,
+        ),
         example={"name": "Acme Outdoor", "knowledge_store": "S3_VECTORS"},
     ),
     Operation(
@@ -438,6 +455,56 @@ OPERATIONS: tuple[Operation, ...] = (
         "Looks at all that a tenant's answers rest on: what is wrong, how askers are hurt, and what repairs it",
         DiagnosisBody,
         refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        "/profiles",
+        "get_profiles",
+        Caller.TRUSTED,
+        "The profiles that tenants can be given, each in its newest version, and what the stack's parameters say",
+        ProfilesBody,
+        refusals=(InvalidInput,),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        _PROFILES,
+        "get_profile",
+        Caller.TRUSTED,
+        "One version of a profile, whole",
+        ProfileBody,
+        query=ProfileQuery,
+        refusals=(InvalidInput, ProfileNotFound),
+    ),
+    Operation(
+        HTTPMethod.PUT,
+        _PROFILES,
+        "put_profile",
+        Caller.TRUSTED,
+        "Makes this the newest version of the profile, unless the newest says the same",
+        ProfileBody,
+        body=ProfileRequest,
+        refusals=(InvalidInput, ConcurrentUpdate),
+        example=_PROFILE_EXAMPLE,
+    ),
+    Operation(
+        HTTPMethod.POST,
+        f"{_PROFILES}/check",
+        "post_profile_check",
+        Caller.TRUSTED,
+        "What would be refused of a profile, and what it would change; nothing is put",
+        ProfileCheckBody,
+        body=ProfileRequest,
+        refusals=(InvalidInput,),
+        example=_PROFILE_EXAMPLE,
+    ),
+    Operation(
+        HTTPMethod.DELETE,
+        _PROFILES,
+        "delete_profile",
+        Caller.TRUSTED,
+        "Removes a profile that no tenant uses; answers with what it was",
+        ProfileBody,
+        refusals=(InvalidInput, ProfileNotFound, ProfileInUse),
     ),
     Operation(
         HTTPMethod.POST,

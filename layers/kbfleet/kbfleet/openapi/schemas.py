@@ -27,6 +27,12 @@ from kbfleet.domain.metadata_filter import (
     TEXTUAL_OPERATORS,
 )
 from kbfleet.domain.names import MAX_TENANT_ID_LENGTH, MIN_TENANT_ID_LENGTH, TENANT_ID_PATTERN, TenantId
+from kbfleet.domain.profiles import (
+    MAX_PROFILE_NAME_LENGTH,
+    MIN_PROFILE_NAME_LENGTH,
+    PROFILE_NAME_PATTERN,
+    ProfileName,
+)
 from kbfleet.domain.tenant import MAX_NAME_LENGTH, DisplayName
 from kbfleet.domain.uploads import (
     CONTENT_TYPES,
@@ -82,6 +88,12 @@ VALIDATED_TEXTS: Mapping[type[ValidatedText], Schema] = {
         "pattern": rf"^(?!.*{re.escape(METADATA_SUFFIX)}$)(?=.*\S)[^\u0000-\u001f\u007f-\u009f]+$",
         "examples": ["handbook/rules.pdf"],
     },
+    ProfileName: {
+        "minLength": MIN_PROFILE_NAME_LENGTH,
+        "maxLength": MAX_PROFILE_NAME_LENGTH,
+        "pattern": f"^{PROFILE_NAME_PATTERN}$",
+        "examples": ["office-documents"],
+    },
     UserId: {"minLength": 1, "maxLength": MAX_USER_ID_LENGTH, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0]+$"},
 }
 """What the constructors of our value objects let through, as far as JSON Schema can say it. What surrounds a question
@@ -110,6 +122,14 @@ def components(models: Iterable[tuple[type[BaseModel], Mode]]) -> dict[str, Sche
     for contract, fields in _BEYOND_CONTRACTS.items():
         found[contract.__name__]["properties"].update(fields)
     return dict(sorted((found | _metadata_filter() | {PROBLEM: _problem()}).items()))
+
+
+def standing_alone(model: type[BaseModel]) -> Schema:
+    """The schema of one model, with all that it is made of: for what is not in the API's description."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **model.model_json_schema(schema_generator=ContractSchemas),
+    }
 
 
 def parameters(model: type[BaseModel]) -> list[Schema]:

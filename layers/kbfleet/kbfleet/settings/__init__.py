@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from kbfleet.domain.model_ids import is_inference_profile
 from kbfleet.domain.names import ResourceNames
 
 
@@ -50,13 +51,8 @@ class FleetSettings(EnvironmentSettings):
         return ResourceNames(self.fleet_name, self.account_id, self.aws_region)
 
     def model_arn(self, model_id: str) -> str:
-        """The ARN of a foundation model or an inference profile.
-
-        Inference profiles have a geography before the first dot (`jp.anthropic.…`), which model ids lack.
-        Source: AWS documentation, Supported Regions and models for inference profiles.
-        """
-        geography = model_id.split(".", 1)[0]
-        if geography in {"us", "us-gov", "eu", "apac", "jp", "au", "ca", "global"}:
+        """The ARN of a foundation model or an inference profile."""
+        if is_inference_profile(model_id):
             return f"arn:{self.partition}:bedrock:{self.aws_region}:{self.account_id}:inference-profile/{model_id}"
         return f"arn:{self.partition}:bedrock:{self.aws_region}::foundation-model/{model_id}"
 

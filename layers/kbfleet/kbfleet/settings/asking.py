@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from kbfleet.domain.profiles import AnswererKind, Answering, Guardrail
 from kbfleet.settings import EnvironmentSettings, Seconds
 
 
@@ -50,16 +51,30 @@ class SearcherSettings(EnvironmentSettings):
     knowledge_base_searcher_role_arn: str = ""
 
 
-class AskSettings(EnvironmentSettings):
-    """`prompt_template_secret_arn` is empty where answers are written by the answerer's own prompt."""
+class AnswerSettings(EnvironmentSettings):
+    """What the stack's parameters say of answers, but for its texts, for which no other function has room."""
 
-    answering: Literal["RETRIEVE_AND_CONVERSE", "RETRIEVE_AND_GENERATE"]
-    nothing_found_english: str
-    nothing_found_japanese: str
+    answering: AnswererKind
     generation_model_id: str
-    prompt_template_secret_arn: str = ""
     guardrail_id: str = ""
     guardrail_version: str = ""
+
+    @property
+    def by_default(self) -> Answering:
+        """How questions are answered by the profile `default`."""
+        return Answering(
+            self.generation_model_id,
+            self.answering,
+            guardrail=Guardrail(self.guardrail_id, self.guardrail_version) if self.guardrail_id else None,
+        )
+
+
+class AskSettings(AnswerSettings):
+    """`prompt_template_secret_arn` is empty where answers are written by the answerer's own prompt."""
+
+    nothing_found_english: str
+    nothing_found_japanese: str
+    prompt_template_secret_arn: str = ""
     registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
 
 

@@ -7,9 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from kbfleet.domain.profiles import Embedding, Ingestion
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS
 from kbfleet.domain.usage_plan import Tier
 from kbfleet.settings import EnvironmentSettings, Seconds
+
+EMBEDDING_DIMENSION = 1024
+"""What the parameter EmbeddingModelId promises. Of Titan Text Embeddings V2, the default. Source: AWS documentation,
+Amazon Titan Text Embeddings models."""
 
 
 def _list(value: object) -> object:
@@ -23,6 +28,11 @@ class KnowledgeStoreSettings(EnvironmentSettings):
     embedding_model_id: str
     vector_bucket_name: str = ""
     collection_arn: str = ""
+
+    @property
+    def ingestion(self) -> Ingestion:
+        """How documents become knowledge by the profile `default`."""
+        return Ingestion(self.knowledge_store, Embedding(self.embedding_model_id, EMBEDDING_DIMENSION))
 
 
 class ProvisioningSettings(EnvironmentSettings):

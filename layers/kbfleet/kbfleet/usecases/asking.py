@@ -47,7 +47,7 @@ def ask(
     session: str | None,
     *,
     tenants: AskableTenants,
-    answerers: Callable[[str], Answerer],
+    answerers: Callable[[str, str, int], Answerer],
     sessions: Sessions,
     names: ResourceNames,
     breached: Callable[[AskableTenant, IsolationBreached], None],
@@ -56,11 +56,13 @@ def ask(
 
     Args:
         session: of an earlier answer to the same asker, to take the conversation up.
-        answerers: gives the answerer for a type of knowledge store.
+        answerers: gives the answerer for a type of knowledge store, and a profile in one of its versions (empty and 0
+            for what the stack's parameters say).
         breached: has people hear of an answer that was refused; it may not raise.
 
     Raises:
-        TenantNotFound, TenantNotActive, SessionRefused, IsolationBreached, Throttled, NotReadyYet, AwsRefusal.
+        TenantNotFound, TenantNotActive, ProfileNotFound, SessionRefused, IsolationBreached, Throttled, NotReadyYet,
+        AwsRefusal.
     """
     tenant = tenants.get(asker.tenant_id)
     # The record only counts: whichever number it has, this is a life of the asker's tenant.
@@ -69,7 +71,8 @@ def ask(
         inquiry = replace(inquiry, conversation=sessions.conversation(session, asker, life))
     try:
         bucket_name = names.bucket(life)
-        generated = answerers(tenant.knowledge_store).answer(tenant, inquiry, bucket_name)
+        answerer = answerers(tenant.knowledge_store, tenant.profile, tenant.profile_version)
+        generated = answerer.answer(tenant, inquiry, bucket_name)
         # Again, and whoever answers: nothing leaves that rests on anything else.
         require_own(generated.sources, bucket_name, asker.tenant_id)
     except IsolationBreached as error:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         TenantRegistry,
         UsageKeys,
     )
+    from kbfleet.usecases.profiles import Profiles
     from kbfleet.usecases.reservations import Stores
 
 _ATTEMPTS = 3
@@ -76,6 +77,7 @@ class TenantExamination:
     ledger: SyncLedger
     buckets: DocumentBuckets
     stores: Stores
+    profiles: Profiles
     knowledge_bases: KnowledgeBases
     service_roles: ServiceRoles
     usage_keys: UsageKeys
@@ -242,7 +244,7 @@ class _Look:
 
         def look() -> Sequence[Drift] | None:
             return ports.service_roles.differences(
-                service_role_of(tenant, *own, stores=ports.stores, names=ports.names)
+                service_role_of(tenant, *own, stores=ports.stores, profiles=ports.profiles, names=ports.names)
             )
 
         found = self._described(presence, Fact.SERVICE_ROLE, look) if ports.service_roles.per_tenant else ()

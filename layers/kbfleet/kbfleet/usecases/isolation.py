@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         TenantRegistry,
         TenantRounds,
     )
+    from kbfleet.usecases.profiles import Profiles
     from kbfleet.usecases.reservations import Stores
 
 _SETTLED = {TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.SUSPENDED}
@@ -193,6 +194,7 @@ class IsolationLook:
     registry: TenantRegistry
     ledger: SyncLedger
     stores: Stores
+    profiles: Profiles
     knowledge_bases: KnowledgeBases
     ingested_documents: IngestedDocuments
     passage_search: PassageSearch
@@ -367,7 +369,11 @@ class IsolationLook:
     def _of_data_sources(self, tenant: Tenant, knowledge_base_id: str) -> tuple[_Own | None, tuple[Finding, ...]]:
         """Returns: the tenant's own one, and what is foreign, or otherwise than it should be."""
         tenant_id = tenant.tenant_id
-        wanted = store_of(tenant, self.stores).data_source_configuration(self.names.bucket(tenant.this_life))
+        store = self.profiles.store_of(tenant, self.stores)
+        wanted, ingestion = (
+            store.data_source_configuration(self.names.bucket(tenant.this_life)),
+            store.ingestion_configuration(),
+        )
         there = data_sources_of(
             tenant, knowledge_base_id, wanted, knowledge_bases=self.knowledge_bases, names=self.names
         )
@@ -382,7 +388,7 @@ class IsolationLook:
             DataSourceReference(knowledge_base_id, own_id),
             there.own,
             says_what_it_reads=there.own.says_what_it_reads(wanted),
-            as_wanted=there.own.reads_as(wanted),
+            as_wanted=there.own.reads_as(wanted) and not there.own.ingests_otherwise(ingestion),
         )
         if there.own.reads_another(wanted):
             found.append(_foreign(ResourceKind.BUCKET, f"of data source {own_id}", tenant_id))

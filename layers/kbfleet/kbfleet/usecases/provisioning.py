@@ -7,7 +7,7 @@ times and from any point of a crash. Nothing is rolled back: what was made stays
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from kbfleet.domain.errors import (
     KnowledgeStoreNotOffered,
     LeaseLost,
     NotReadyYet,
+    RereadingNotAccepted,
     ResourceConflict,
     ResourceMissing,
     Retryable,
@@ -46,6 +47,7 @@ from kbfleet.domain.knowledge_base import (
     content_lost,
 )
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
+from kbfleet.domain.profiles import BY_THE_STACK
 from kbfleet.domain.service_role import settling
 from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Priority, Sync, SyncState
@@ -57,6 +59,7 @@ from kbfleet.usecases.data_sources import DataSources, data_sources_of, delete_d
 from kbfleet.usecases.deletion_checks import require_nothing_held
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.isolation import announce_breach, failing_those_who_wait
+from kbfleet.usecases.profiles import reads_otherwise, require_takeable
 from kbfleet.usecases.reservations import (
     announce_left_over,
     announce_status,
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.capacity import Room
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
+    from kbfleet.domain.profiles import ProfileReference
     from kbfleet.domain.sync import Waiter
     from kbfleet.domain.tenant import Reservation
     from kbfleet.domain.usage_plan import Tier
@@ -101,6 +105,7 @@ if TYPE_CHECKING:
         Ticks,
         UsageKeys,
     )
+    from kbfleet.usecases.profiles import Profiles
     from kbfleet.usecases.reservations import (
         Stores,
     )
@@ -122,18 +127,23 @@ def start_provisioning(
     executions: Executions,
     stores: Stores,
     clock: Clock,
+    profiles: Profiles | None = None,
     occurrence: str | None = None,
     must_exist: bool = False,
+    accept_rereading: bool = False,
 ) -> Execution:
     """Starts an execution, or gives the one that is converging the tenant already.
 
     Args:
+        profiles: needed where the request names one.
         occurrence: what the request is known by, such as an event's id: the same one starts one execution, however
             often it is delivered.
         must_exist: whether the request is to change a tenant only, not to add one.
+        accept_rereading: whether all documents may be read again for another profile.
 
     Raises:
-        KnowledgeStoreNotOffered, TenantOffboarding: before anything is written.
+        KnowledgeStoreNotOffered, TenantOffboarding, ProfileNotFound: before anything is written.
+        InvalidInput, RereadingNotAccepted: the profile cannot be taken up; also before anything is written.
         TenantNotFound, TenantOffboarded: there is no such tenant, or no more, although there must be.
         TenantBusy: the execution that is converging it does so for another tier or name.
     """
@@ -144,7 +154,9 @@ def start_provisioning(
         if stored is not None:
             stored.not_leaving()
         raise TenantNotFound.of(request.tenant_id)
-    _offered_store(request, existing, stores)
+    _offered_store(request, existing, stores, profiles)
+    if existing is not None and request.profile is not None and profiles is not None and not accept_rereading:
+        _require_nothing_read_again(existing, request.profile, profiles)
     now = clock.now()
     if existing is not None:
         existing.not_leaving()
@@ -170,6 +182,7 @@ def start_provisioning(
         "knowledge_store": request.knowledge_store,
         "tier": request.tier,
         "for_a_new_tenant": request.for_a_new_tenant or None,
+        "profile": asdict(request.profile) if request.profile is not None else None,
     }
     try:
         return executions.start(name, {key: value for key, value in arguments.items() if value is not None})
@@ -237,9 +250,31 @@ def onboard_tenant(
     return execution, request.unlike(existing) if existing is not None else ()
 
 
-def _offered_store(request: ProvisioningRequest, existing: Tenant | None, stores: Stores) -> str:
-    """The store type to use: the record's, else the request's, else the stack's only or first one."""
-    chosen = request.knowledge_store or (existing.knowledge_store if existing else next(iter(stores)))
+def _require_nothing_read_again(tenant: Tenant, profile: ProfileReference, profiles: Profiles) -> None:
+    """Raises: RereadingNotAccepted."""
+    if reads_otherwise(tenant.profile, profile, tenant, profiles):
+        raise RereadingNotAccepted(
+            f"Profile {profile} has all documents of tenant {tenant.tenant_id} read again, by another parser's model "
+            "or prompt. That is paid for, and until it is done the tenant cannot be asked.",
+            remedy=f"Accept it with `kbfleet tenant update {tenant.tenant_id} --profile {profile.name} --yes`.",
+        )
+
+
+def _offered_store(
+    request: ProvisioningRequest, existing: Tenant | None, stores: Stores, profiles: Profiles | None
+) -> str:
+    """The store type to use: the record's, else the request's, else that of the profile which it names, else the
+    stack's only or first one."""
+    of_the_profile = None
+    if request.profile is not None and profiles is not None:
+        of_the_profile = require_takeable(request.profile, existing, profiles)
+    chosen = request.knowledge_store or (existing.knowledge_store if existing else of_the_profile or next(iter(stores)))
+    if of_the_profile not in {None, chosen}:
+        raise InvalidInput(
+            "profile",
+            f"{request.profile} is for knowledge store {of_the_profile}, not {chosen}.",
+            remedy="Choose a profile for that store: a tenant's store cannot be changed.",
+        )
     if chosen not in stores:
         raise KnowledgeStoreNotOffered(
             f"This stack offers no knowledge store {chosen!r} for tenant {request.tenant_id}.",
@@ -263,6 +298,7 @@ def reserve_tenant(
     registry: TenantRegistry,
     executions: Executions,
     stores: Stores,
+    profiles: Profiles,
     announcements: Announcements,
     clock: Clock,
     lease: timedelta,
@@ -279,6 +315,7 @@ def reserve_tenant(
         TenantBusy: another execution holds the lease.
         LeaseLost: this execution was stopped.
         KnowledgeStoreNotOffered: naming the stores that are.
+        ProfileNotFound, InvalidInput: the profile cannot be taken up.
     """
     now = clock.now()
     stored = registry.find(request.tenant_id)
@@ -288,7 +325,8 @@ def reserve_tenant(
     name = request.name
     if name is None and not stays_as_it_is:
         name = registry.requested_name(request.tenant_id, execution=name_of(execution), now=now)
-    store = _offered_store(request, existing, stores)
+    store = _offered_store(request, existing, stores, profiles)
+    profile = request.profile or (existing.profile if existing is not None else BY_THE_STACK)
     tenant = existing or Tenant(
         tenant_id=request.tenant_id,
         name=name or str(request.tenant_id),
@@ -308,6 +346,8 @@ def reserve_tenant(
         free.reserved_by(execution, now, lease),
         name=name or tenant.name,
         tier=request.tier or tenant.tier,
+        profile=profile,
+        read_again_since=now if reads_otherwise(tenant.profile, profile, tenant, profiles) else tenant.read_again_since,
     )
     require_running(execution, executions)
     store_unless_changed(stored, reserved, registry)
@@ -390,6 +430,7 @@ def ensure_service_role(
     *,
     registry: TenantRegistry,
     stores: Stores,
+    profiles: Profiles,
     knowledge_bases: KnowledgeBases,
     service_roles: ServiceRoles,
     names: ResourceNames,
@@ -411,7 +452,7 @@ def ensure_service_role(
     # place of one that is being deleted, another will be made.
     stays = known is not None and known.role_arn == role_arn and known.status is not KnowledgeBaseStatus.DELETING
     ids = [known.knowledge_base_id] if known is not None and stays else []
-    role = service_role_of(tenant, *ids, stores=stores, names=names)
+    role = service_role_of(tenant, *ids, stores=stores, profiles=profiles, names=names)
     changed_at = service_roles.ensure(role)
     if not service_roles.per_tenant:
         return None
@@ -464,6 +505,7 @@ def ensure_knowledge_store(
     *,
     registry: TenantRegistry,
     stores: Stores,
+    profiles: Profiles,
     knowledge_bases: KnowledgeBases,
     announcements: Announcements,
     ledger: SyncLedger,
@@ -474,11 +516,11 @@ def ensure_knowledge_store(
     """The tenant's own index exists in its knowledge store, and holds what its data source has brought: all of it, and
     nothing else. Returns: the store's reference to it.
 
-    A data source brings nothing twice. One that is older than the index, or than a look that found nothing in it, is
-    deleted, and Ensure Data Source makes another, which reads everything. What one that is gone may have left behind,
-    none deletes any more: the index is made anew, without it, and so is the data source that there is, if any. (In a
-    MANAGED knowledge base, none can leave anything: botocore model of bedrock-agent, CreateDataSource.) Either way the
-    tenant cannot be asked until it has been synced.
+    A data source brings nothing twice. One that is older than the index, than a look that found nothing in it, or than
+    a profile by which documents are read otherwise, is deleted, and Ensure Data Source makes another, which reads
+    everything. What one that is gone may have left behind, none deletes any more: the index is made anew, without it,
+    and so is the data source that there is, if any. (In a MANAGED knowledge base, none can leave anything: botocore
+    model of bedrock-agent, CreateDataSource.) Either way the tenant cannot be asked until it has been synced.
     Whoever dies on the way leaves what says so: the ages of resources, and the recorded id of a data source that is not
     there.
 
@@ -494,7 +536,7 @@ def ensure_knowledge_store(
         KnowledgeBaseNotOurs: see `ensure_knowledge_base`.
     """
     tenant = held(reservation, registry)
-    store = store_of(tenant, stores)
+    store = profiles.store_of(tenant, stores)
     tenant = keep(tenant, _indexed(tenant, store, registry, clock), registry=registry, clock=clock)
     reference = _required(tenant.knowledge_store_reference, tenant, "knowledge store")
     if tenant.knowledge_base_id is None:
@@ -510,7 +552,8 @@ def ensure_knowledge_store(
             raise NotReadyYet(f"Knowledge base {base.name} ({base.knowledge_base_id}) is being deleted.")
         if there.recorded is not None and there.recorded.status is DataSourceStatus.DELETING:
             raise NotReadyYet(f"Data source {there.recorded.data_source_id} is being deleted.")
-    emptied_at = max((at for at in (tenant.index_made_at, tenant.emptied_seen_at) if at), default=None)
+    losses = (tenant.index_made_at, tenant.emptied_seen_at, tenant.read_again_since)
+    emptied_at = max((at for at in losses if at), default=None)
     has_index = store.kind is KnowledgeBaseKind.VECTOR
     gone = tenant.data_source_id is not None and there.recorded is None
     # Where the record names one that is gone, or another's, the index goes, and with it what the tenant's own brought.
@@ -576,6 +619,7 @@ def ensure_knowledge_base(
     *,
     registry: TenantRegistry,
     stores: Stores,
+    profiles: Profiles,
     knowledge_bases: KnowledgeBases,
     service_roles: ServiceRoles,
     role_changed_at: datetime | None,
@@ -604,7 +648,7 @@ def ensure_knowledge_base(
         ResourceMissing: the recorded one was deleted since Ensure Knowledge Store looked.
     """
     tenant = held(reservation, registry)
-    store = store_of(tenant, stores)
+    store = profiles.store_of(tenant, stores)
     wanted = store.knowledge_base_configuration(_required(tenant.knowledge_store_reference, tenant, "knowledge store"))
     tags = names.tags(tenant.this_life)
     known = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
@@ -748,6 +792,7 @@ def narrow_service_role(
     *,
     registry: TenantRegistry,
     stores: Stores,
+    profiles: Profiles,
     knowledge_bases: KnowledgeBases,
     service_roles: ServiceRoles,
     names: ResourceNames,
@@ -756,7 +801,7 @@ def narrow_service_role(
     role that the tenant had before is deleted, unless its knowledge base has refused to change and assumes it still."""
     tenant = held(reservation, registry)
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
-    role = service_role_of(tenant, knowledge_base_id, stores=stores, names=names)
+    role = service_role_of(tenant, knowledge_base_id, stores=stores, profiles=profiles, names=names)
     if not service_roles.per_tenant:
         found = knowledge_bases.get(knowledge_base_id)
         if found is not None and found.role_arn != service_roles.arn(role.name):
@@ -772,6 +817,7 @@ def ensure_data_source(
     registry: TenantRegistry,
     ledger: SyncLedger,
     stores: Stores,
+    profiles: Profiles,
     knowledge_bases: KnowledgeBases,
     callbacks: TaskCallbacks,
     announcements: Announcements,
@@ -797,10 +843,11 @@ def ensure_data_source(
         DataSourceNotReady: see `DataSource.ready`.
     """
     tenant = held(reservation, registry)
-    store = store_of(tenant, stores)
+    store = profiles.store_of(tenant, stores)
     knowledge_base_id = _required(tenant.knowledge_base_id, tenant, "knowledge base")
     name = names.data_source()
     wanted = store.data_source_configuration(names.bucket(tenant.this_life))
+    ingestion = store.ingestion_configuration()
     there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
     if tenant.data_source_id is not None and there.recorded is None:
         # Its vectors may have been left in the index: see Ensure Knowledge Store.
@@ -820,19 +867,30 @@ def ensure_data_source(
     def put_right() -> tuple[DataSource, bool]:
         """Returns: ours as it was found, and whether that is as it should be."""
         nonlocal tenant
-        found = there.own or _create_or_find_data_source(tenant, knowledge_base_id, name, wanted, knowledge_bases)
+        found = there.own or _create_or_find_data_source(
+            tenant, knowledge_base_id, name, wanted, ingestion, knowledge_bases
+        )
         # Both come before anything is changed, or jobs are started from it: after a crash, nobody could know any more.
         if found.reads_another(wanted):
             _breached(tenant.tenant_id, [f"bucket of data source {found.data_source_id}"], announcements, clock)
             distrust()
-        ours = replace(tenant, data_source_id=found.data_source_id, data_source_made_at=found.created_at)
+        ours = replace(
+            tenant,
+            data_source_id=found.data_source_id,
+            data_source_made_at=found.created_at,
+            # What is told of the knowledge base was found by the state before, in the same execution.
+            drift=(*tenant.drift, *(one for one in found.drift_from(ingestion) if one not in tenant.drift)),
+        )
         tenant = keep(tenant, ours, registry=registry, clock=clock)
         # Until one of somebody else that has its name is gone, ours can be everything but renamed.
         right_name = found.name if any(one.name == name for one in there.foreign) else name
-        right = found.reads_as(wanted) and found.name == right_name
+        otherwise = found.ingests_otherwise(ingestion)
+        right = found.reads_as(wanted) and not otherwise and found.name == right_name
         if not right and found.status is DataSourceStatus.AVAILABLE:
             reference = DataSourceReference(knowledge_base_id, found.data_source_id)
-            changed = knowledge_bases.update_data_source(reference, right_name, configuration=wanted)
+            changed = knowledge_bases.update_data_source(
+                reference, right_name, configuration=wanted, ingestion=ingestion if otherwise else None
+            )
             # All of it has just been replaced: what stands beside ours even so, the service has come to add by itself.
             right = replace(changed, status=found.status, updated_at=found.updated_at) == found
         return found, right
@@ -883,11 +941,14 @@ def _create_or_find_data_source(
     knowledge_base_id: str,
     name: str,
     wanted: Mapping[str, object],
+    ingestion: Mapping[str, object],
     knowledge_bases: KnowledgeBases,
 ) -> DataSource:
-    token = client_token(knowledge_base_id, name, str(tenant.fence), configuration=wanted)
+    token = client_token(knowledge_base_id, name, str(tenant.fence), configuration={**wanted, **ingestion})
     try:
-        return knowledge_bases.create_data_source(knowledge_base_id, name, configuration=wanted, client_token=token)
+        return knowledge_bases.create_data_source(
+            knowledge_base_id, name, configuration=wanted, client_token=token, ingestion=ingestion
+        )
     except ResourceConflict:
         found = knowledge_bases.find_data_source(knowledge_base_id, name)
         if found is None:

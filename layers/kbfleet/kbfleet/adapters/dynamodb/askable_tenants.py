@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.names import TenantId
 
-_PROFILE = ("status", "knowledge_base_id", "knowledge_store", "life", "knowledge")
-_SYNC = ("synced_at", "requested_generation", "synced_generation", "documents_left_out")
-"""The ask function is permitted to read these and no others."""
+RECORD_FIELDS = ("status", "knowledge_base_id", "knowledge_store", "life", "knowledge", "profile")
+SYNC_FIELDS = ("synced_at", "requested_generation", "synced_generation", "documents_left_out")
+"""Whoever looks a tenant up here is permitted to read these, and no other fields of it."""
 
 
 class DynamoDBAskableTenantRecords:
@@ -32,19 +32,33 @@ class DynamoDBAskableTenantRecords:
         self._table = table
 
     def get(self, tenant_id: TenantId) -> AskableTenant:
-        profile = self._table.item(tenant_key(tenant_id, "PROFILE"), *_PROFILE)
+        profile = self._table.item(tenant_key(tenant_id, "PROFILE"), *RECORD_FIELDS)
         if profile is None:
             raise TenantNotFound.of(tenant_id)
         knowledge_base_id = askable_knowledge_base(
             tenant_id, TenantStatus(profile["status"]), profile.get("knowledge_base_id")
         )
         life = _life(tenant_id, profile)
-        sync = self._table.item(knowledge_key(Knowledge(life, int(profile.get("knowledge", 1))), "SYNC"), *_SYNC) or {}
+        sync = (
+            self._table.item(knowledge_key(Knowledge(life, int(profile.get("knowledge", 1))), "SYNC"), *SYNC_FIELDS)
+            or {}
+        )
         synced_at = sync.get("synced_at")
         pending_changes = sync.get("requested_generation", 0) > sync.get("synced_generation", 0)
         freshness = Freshness(datetime.fromisoformat(synced_at) if synced_at else None, pending_changes)
         left_out = sync.get("documents_left_out")
-        return AskableTenant(tenant_id, knowledge_base_id, profile["knowledge_store"], freshness, left_out, life.number)
+        chosen = profile.get("profile") or {}
+        version = int(chosen.get("version", 0))
+        return AskableTenant(
+            tenant_id,
+            knowledge_base_id,
+            profile["knowledge_store"],
+            freshness,
+            left_out,
+            life.number,
+            chosen["name"] if version else "",
+            version,
+        )
 
     def life(self, tenant_id: TenantId) -> Life:
         return _life(tenant_id, self._table.item(tenant_key(tenant_id, "PROFILE"), "life") or {})

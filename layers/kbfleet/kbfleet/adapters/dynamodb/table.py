@@ -162,13 +162,11 @@ class Table:
 
     def delete_if(self, key: Mapping[str, str], *, condition: str, values: Mapping[str, object], subject: str) -> None:
         """Raises: ConcurrentUpdate when the condition does not hold."""
+        arguments: dict[str, Any] = {"ExpressionAttributeValues": as_item(values)} if values else {}
         with translated(subject):
             try:
                 self.client.delete_item(
-                    TableName=self.name,
-                    Key=as_item(key),
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=as_item(values),
+                    TableName=self.name, Key=as_item(key), ConditionExpression=condition, **arguments
                 )
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ConditionalCheckFailedException":

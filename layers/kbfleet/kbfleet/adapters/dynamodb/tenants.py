@@ -10,20 +10,26 @@ from pydantic import TypeAdapter
 from kbfleet.adapters.dynamodb.table import as_item, life_of, sortable_time, tenant_key
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import TenantNotFound
+from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
+from kbfleet.domain.tenant_status import TenantStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from kbfleet.adapters.dynamodb.table import Table
-    from kbfleet.domain.names import Life, TenantId
+    from kbfleet.domain.names import Life
+    from kbfleet.domain.profiles import ProfileName
 
 _tenants = TypeAdapter(Tenant)
 _receipts = cache(lambda: TypeAdapter(ErasureReceipt))
 _RECEIPT = "ERASURE#"
 _USAGE = "USAGE#"
 _NAME = "REQUESTED_NAME#"
+_USERS = "PROFILE#"
+"""Beside the queue of syncs, in the same index: the tenants that use a profile. It is sparse, and so knows them without
+looking at others; and it is of the record itself, and so never says anything else."""
 
 
 class DynamoDBTenantRegistry:
@@ -63,6 +69,15 @@ class DynamoDBTenantRegistry:
         )
         return [_tenants.validate_python(record) for record in found]
 
+    def using(self, profile: ProfileName, limit: int) -> Sequence[TenantId]:
+        found = self._table.query(
+            limit=limit,
+            IndexName="SyncQueue",
+            KeyConditionExpression="queue = :queue",
+            ExpressionAttributeValues=as_item({":queue": f"{_USERS}{profile}"}),
+        )
+        return [TenantId(record["tenant_id"]) for record in found]
+
     def create(self, tenant: Tenant) -> None:
         self._put(tenant, "attribute_not_exists(PK)", {})
 
@@ -90,6 +105,9 @@ class DynamoDBTenantRegistry:
             "listed": "TENANT",
             **_tenants.dump_python(tenant, mode="json", exclude_none=True),
         }
+        if not tenant.profile.is_default and tenant.status is not TenantStatus.OFFBOARDED:
+            fields["queue"] = f"{_USERS}{tenant.profile.name}"
+            fields["queue_position"] = str(tenant.tenant_id)
         self._table.put(fields, condition=condition, values=values, subject=f"The record of tenant {tenant.tenant_id}")
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
+from kbfleet.adapters.knowledge_stores import vector_ingestion
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, kind_of
 from kbfleet.domain.uploads import MAX_METADATA_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from kbfleet.adapters.knowledge_stores import StoreResources
     from kbfleet.domain.knowledge_base import Index
     from kbfleet.domain.names import Knowledge, Life, ResourceNames
+    from kbfleet.domain.profiles import Ingestion
 
 
 class ManagedKnowledgeStore:
@@ -35,8 +37,10 @@ class ManagedKnowledgeStore:
     role_services = frozenset[str]()
     """Its own models embed and rerank. Source: Amazon Bedrock User Guide, Managed knowledge bases, Prerequisites."""
 
-    def __init__(self, *, names: ResourceNames) -> None:
+    def __init__(self, *, names: ResourceNames, ingestion: Ingestion, model_arn: Callable[[str], str]) -> None:
         self._names = names
+        self._ingestion = ingestion
+        self._model_arn = model_arn
 
     @classmethod
     def offered_by(cls, resources: StoreResources) -> bool:  # noqa: ARG003 - it needs nothing of the stack
@@ -44,7 +48,10 @@ class ManagedKnowledgeStore:
 
     @classmethod
     def made_of(cls, resources: StoreResources) -> Self:
-        return cls(names=resources.names)
+        return cls(names=resources.names, ingestion=resources.ingestion, model_arn=resources.model_arn)
+
+    def made_by(self, ingestion: Ingestion) -> Self:
+        return type(self)(names=self._names, ingestion=ingestion, model_arn=self._model_arn)
 
     def ensure(self, knowledge: Knowledge) -> str:  # noqa: ARG002 - the same everywhere
         return "managed"
@@ -102,3 +109,6 @@ class ManagedKnowledgeStore:
                 },
             },
         }
+
+    def ingestion_configuration(self) -> Mapping[str, object]:
+        return vector_ingestion(self._ingestion, self._model_arn)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.knowledge_stores import (
-    EMBEDDING_DIMENSION,
     differences,
     s3_data_source,
     storage,
+    vector_ingestion,
     vector_knowledge_base,
 )
 from kbfleet.domain.errors import CapacityExceeded, KnowledgeStoreUnusable, NotReadyYet, ResourceConflict
@@ -29,35 +29,38 @@ from kbfleet.domain.service_role import WAY_OUT_OF_POLICIES
 from kbfleet.domain.uploads import MAX_METADATA_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kbfleet.adapters.knowledge_stores import (
         IndexCatalogue,
         StoreResources,
     )
     from kbfleet.domain.names import Knowledge, Life, ResourceNames
+    from kbfleet.domain.profiles import Ingestion
 
 _VECTOR_FIELD = "bedrock-knowledge-base-default-vector"
 _TEXT_FIELD = "AMAZON_BEDROCK_TEXT_CHUNK"
 _METADATA_FIELD = "AMAZON_BEDROCK_METADATA"
 
-_SCHEMA: Mapping[str, Any] = {
-    "settings": {"index": {"knn": True}},
-    "mappings": {
-        "properties": {
-            _VECTOR_FIELD: {
-                "type": "knn_vector",
-                "dimension": EMBEDDING_DIMENSION,
-                "method": {"name": "hnsw", "engine": "faiss", "space_type": "l2"},
-            },
-            _TEXT_FIELD: {"type": "text"},
-            _METADATA_FIELD: {"type": "text", "index": False},
-        }
-    },
-}
-"""What Bedrock wants of an index: the engine faiss, Euclidean distance for float vectors, a text field that is
-searched, and a metadata field that is not. The field names are those of the indexes that Bedrock makes itself. Source:
-AWS documentation, Prerequisites for using a vector store you created for a knowledge base."""
+
+def _schema_of(dimensions: int | None) -> Mapping[str, Any]:
+    """What Bedrock wants of an index: the engine faiss, Euclidean distance for float vectors, a text field that is
+    searched, and a metadata field that is not. The field names are those of the indexes that Bedrock makes itself.
+    Source: AWS documentation, Prerequisites for using a vector store you created for a knowledge base."""
+    return {
+        "settings": {"index": {"knn": True}},
+        "mappings": {
+            "properties": {
+                _VECTOR_FIELD: {
+                    "type": "knn_vector",
+                    "dimension": dimensions,
+                    "method": {"name": "hnsw", "engine": "faiss", "space_type": "l2"},
+                },
+                _TEXT_FIELD: {"type": "text"},
+                _METADATA_FIELD: {"type": "text", "index": False},
+            }
+        },
+    }
 
 
 _PERMISSIONS_OF_THE_ROLE = ("aoss:DescribeIndex", "aoss:ReadDocument", "aoss:WriteDocument")
@@ -87,14 +90,17 @@ class OpenSearchServerlessKnowledgeStore:
         *,
         collection_arn: str,
         names: ResourceNames,
-        embedding_model_arn: str,
+        ingestion: Ingestion,
+        model_arn: Callable[[str], str],
         catalogue: IndexCatalogue,
     ) -> None:
         self._client = client
         self._collection_arn = collection_arn
         self._collection_id = collection_arn.rpartition("/")[2]
         self._names = names
-        self._embedding_model_arn = embedding_model_arn
+        self._ingestion = ingestion
+        self._model_arn = model_arn
+        self._wanted = _schema_of(ingestion.embedding.dimensions)
         self._catalogue = catalogue
 
     @classmethod
@@ -107,8 +113,19 @@ class OpenSearchServerlessKnowledgeStore:
             resources.client("opensearchserverless"),
             collection_arn=resources.collection_arn,
             names=resources.names,
-            embedding_model_arn=resources.embedding_model_arn,
+            ingestion=resources.ingestion,
+            model_arn=resources.model_arn,
             catalogue=resources.catalogue("OPENSEARCH_SERVERLESS"),
+        )
+
+    def made_by(self, ingestion: Ingestion) -> Self:
+        return type(self)(
+            self._client,
+            collection_arn=self._collection_arn,
+            names=self._names,
+            ingestion=ingestion,
+            model_arn=self._model_arn,
+            catalogue=self._catalogue,
         )
 
     def ensure(self, knowledge: Knowledge) -> str:
@@ -222,7 +239,7 @@ class OpenSearchServerlessKnowledgeStore:
     def _create(self, knowledge: Knowledge) -> None:
         try:
             self._client.create_index(
-                id=self._collection_id, indexName=self._names.vector_index(knowledge), indexSchema=_SCHEMA
+                id=self._collection_id, indexName=self._names.vector_index(knowledge), indexSchema=self._wanted
             )
         except self._client.exceptions.ConflictException as error:
             # Created between our look and our call, or before it and not visible yet: users report that it takes
@@ -234,7 +251,7 @@ class OpenSearchServerlessKnowledgeStore:
 
     def _check(self, schema: Mapping[str, Any], knowledge: Knowledge) -> None:
         """Raises: KnowledgeStoreUnusable."""
-        wrong = list(differences(_SCHEMA["mappings"], schema.get("mappings", {})))
+        wrong = list(differences(self._wanted["mappings"], schema.get("mappings", {})))
         if wrong:
             raise KnowledgeStoreUnusable(
                 f"The {self._subject(knowledge)} in collection {self._collection_id} cannot be used: "
@@ -245,7 +262,8 @@ class OpenSearchServerlessKnowledgeStore:
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
         return vector_knowledge_base(
-            self._embedding_model_arn,
+            self._ingestion.embedding,
+            self._model_arn,
             {
                 "type": "OPENSEARCH_SERVERLESS",
                 "opensearchServerlessConfiguration": {
@@ -262,6 +280,9 @@ class OpenSearchServerlessKnowledgeStore:
 
     def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
         return s3_data_source(bucket_name, self._client.meta.partition)
+
+    def ingestion_configuration(self) -> Mapping[str, object]:
+        return vector_ingestion(self._ingestion, self._model_arn)
 
 
 def _made_at(schema: Mapping[str, Any]) -> datetime | None:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kbfleet.adapters.aws_errors import translated
 from kbfleet.adapters.knowledge_stores import (
-    EMBEDDING_DIMENSION,
     differences,
     s3_data_source,
     storage,
+    vector_ingestion,
     vector_knowledge_base,
 )
 from kbfleet.domain.errors import KnowledgeStoreUnusable, NotReadyYet
 from kbfleet.domain.knowledge_base import Index, KnowledgeBaseKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from mypy_boto3_s3vectors.client import S3VectorsClient
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
         StoreResources,
     )
     from kbfleet.domain.names import Knowledge, Life, ResourceNames
+    from kbfleet.domain.profiles import Ingestion
 
-_SHAPE: Mapping[str, Any] = {"dataType": "float32", "dimension": EMBEDDING_DIMENSION, "distanceMetric": "cosine"}
+_SHAPE: Mapping[str, Any] = {"dataType": "float32", "distanceMetric": "cosine"}
+"""Of every index; how many dimensions it has, the profile says."""
 _PAGE = 500
 """The most that ListIndexes gives at once. Source: botocore model."""
 _INDEXES = 10_000
@@ -55,12 +57,20 @@ class S3VectorsKnowledgeStore:
     role_services = frozenset({"bedrock", "s3vectors"})
 
     def __init__(
-        self, client: S3VectorsClient, *, vector_bucket: str, names: ResourceNames, embedding_model_arn: str
+        self,
+        client: S3VectorsClient,
+        *,
+        vector_bucket: str,
+        names: ResourceNames,
+        ingestion: Ingestion,
+        model_arn: Callable[[str], str],
     ) -> None:
         self._client = client
         self._vector_bucket = vector_bucket
         self._names = names
-        self._embedding_model_arn = embedding_model_arn
+        self._ingestion = ingestion
+        self._model_arn = model_arn
+        self._shape = {**_SHAPE, "dimension": ingestion.embedding.dimensions}
 
     @classmethod
     def offered_by(cls, resources: StoreResources) -> bool:
@@ -72,7 +82,17 @@ class S3VectorsKnowledgeStore:
             resources.client("s3vectors"),
             vector_bucket=resources.vector_bucket_name,
             names=resources.names,
-            embedding_model_arn=resources.embedding_model_arn,
+            ingestion=resources.ingestion,
+            model_arn=resources.model_arn,
+        )
+
+    def made_by(self, ingestion: Ingestion) -> Self:
+        return type(self)(
+            self._client,
+            vector_bucket=self._vector_bucket,
+            names=self._names,
+            ingestion=ingestion,
+            model_arn=self._model_arn,
         )
 
     def ensure(self, knowledge: Knowledge) -> str:
@@ -142,7 +162,7 @@ class S3VectorsKnowledgeStore:
                 indexName=self._names.vector_index(knowledge),
                 metadataConfiguration={"nonFilterableMetadataKeys": list(_NOT_FILTERABLE)},
                 tags=self._names.tags(knowledge.life),
-                **_SHAPE,
+                **self._shape,
             )
         except self._client.exceptions.ConflictException as error:
             # Created between our look and our call.
@@ -154,7 +174,7 @@ class S3VectorsKnowledgeStore:
 
     def _checked(self, index: Mapping[str, Any], knowledge: Knowledge) -> str:
         """Raises: KnowledgeStoreUnusable."""
-        wrong = list(differences(_SHAPE, index))
+        wrong = list(differences(self._shape, index))
         held = set(index.get("metadataConfiguration", {}).get("nonFilterableMetadataKeys", ()))
         if missing := [key for key in _NOT_FILTERABLE if key not in held]:
             wrong.append(f"nonFilterableMetadataKeys lack {' and '.join(missing)}")
@@ -178,9 +198,13 @@ class S3VectorsKnowledgeStore:
 
     def knowledge_base_configuration(self, reference: str) -> Mapping[str, object]:
         return vector_knowledge_base(
-            self._embedding_model_arn,
+            self._ingestion.embedding,
+            self._model_arn,
             {"type": "S3_VECTORS", "s3VectorsConfiguration": {"indexArn": reference}},
         )
 
     def data_source_configuration(self, bucket_name: str) -> Mapping[str, object]:
         return s3_data_source(bucket_name, self._client.meta.partition)
+
+    def ingestion_configuration(self) -> Mapping[str, object]:
+        return vector_ingestion(self._ingestion, self._model_arn)
