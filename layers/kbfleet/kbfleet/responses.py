@@ -24,6 +24,7 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.TenantNotFound, HTTPStatus.NOT_FOUND),
     (errors.ExecutionNotFound, HTTPStatus.NOT_FOUND),
     (errors.JobNotFound, HTTPStatus.NOT_FOUND),
+    (errors.QuestionNotFound, HTTPStatus.NOT_FOUND),
     (errors.TenantBusy, HTTPStatus.CONFLICT),
     (errors.TenantNotActive, HTTPStatus.CONFLICT),
     (errors.OffboardingBegun, HTTPStatus.CONFLICT),

@@ -28,10 +28,11 @@ class KbfleetError(Exception):
 
 
 class InvalidInput(KbfleetError):
-    """A field of a request, event or command is not acceptable; `field` names it."""
+    """A field of a request, event or command is not acceptable; `field` names it, and `why` says the rest."""
 
     def __init__(self, field: str, what: str, *, remedy: str = "") -> None:
         self.field = field
+        self.why = what
         super().__init__(f"{field}: {what}", remedy=remedy)
 
 
@@ -70,6 +71,10 @@ class ExecutionNotFound(KbfleetError):
 
 class JobNotFound(KbfleetError):
     """No ingestion job of that name is in the tenant's history, which is kept for a limited time."""
+
+
+class QuestionNotFound(KbfleetError):
+    """The tenant has no golden question of that id."""
 
 
 class TokenRefused(KbfleetError):
