@@ -156,7 +156,7 @@ def ran(
         result = results[question.question_id]
         verdict = searched(question, passages("a.md" if result else "b.md"))
         watch = watch.judged(question.question_id, not_judged(question, "Throttled") if result is None else verdict)
-    return watch.ended(own, at(minute))
+    return watch.ended(own, at(minute))[0]
 
 
 def after(*results: bool | None) -> QuestionWatch:
@@ -204,10 +204,10 @@ def test_a_better_document_that_takes_the_first_place_is_none() -> None:
     for minute in (2, 3, 4):
         own = questions(Q1)
         watch = watch.requested(RunRequest(RunCause.CHANGE, at(minute))).begun(own, at(minute))
-        watch = watch.judged(Q1, searched(own.questions[0], passages("better.md", "a.md"))).ended(own, at(minute))
+        watch, run = watch.judged(Q1, searched(own.questions[0], passages("better.md", "a.md"))).ended(own, at(minute))
+        assert run is not None
+        assert run.score.hit_rate_1 == 0
     assert regressed(watch) == []
-    assert watch.last is not None
-    assert watch.last.score.hit_rate_1 == 0
 
 
 def test_it_says_since_which_sync_and_people_hear_once() -> None:
@@ -252,9 +252,9 @@ def test_a_question_that_changed_while_it_was_asked_is_not_judged_by_what_was_as
     own = questions(Q1)
     watch = QuestionWatch(Life(ACME)).requested(RunRequest(RunCause.DEMAND, at(0))).begun(own, at(0))
     watch = watch.judged(Q1, searched(own.questions[0], passages("a.md")))
-    assert watch.ended(questions(Q1, revision=2), at(1)).standings == {}
-    assert watch.ended(questions(), at(1)).standings == {}
-    assert watch.ended(own, at(1)).standings == {Q1: Standing(1, passes=1, passed_at=at(0))}
+    assert watch.ended(questions(Q1, revision=2), at(1))[0].standings == {}
+    assert watch.ended(questions(), at(1))[0].standings == {}
+    assert watch.ended(own, at(1))[0].standings == {Q1: Standing(1, passes=1, passed_at=at(0))}
 
 
 # --- requests ---
@@ -267,7 +267,9 @@ def test_what_is_requested_again_and_again_is_run_once() -> None:
     begun = watch.begun(questions(Q1), at(6))
     assert begun.requested(change) is begun
     assert begun.begun(questions(Q1), at(7)) is begun
-    ended = begun.ended(questions(Q1), at(8))
+    ended, run = begun.ended(questions(Q1), at(8))
+    assert run is not None
+    assert ended.ended(questions(Q1), at(9)) == (ended, None)
     assert ended.requested(change) is ended
     assert not ended.requested(RunRequest(RunCause.CHANGE, at(6))).at_work
 
@@ -276,7 +278,7 @@ def test_what_changed_while_a_run_is_made_is_asked_behind_it() -> None:
     watch = QuestionWatch(Life(ACME)).requested(RunRequest(RunCause.ROUND, at(0))).begun(questions(Q1), at(0))
     watch = watch.requested(RunRequest(RunCause.CHANGE, at(1))).requested(RunRequest(RunCause.DEMAND, at(2), True))
     assert watch.waiting == RunRequest(RunCause.CHANGE, at(2), answers=True)
-    watch = watch.ended(questions(Q1), at(3)).begun(questions(Q1), at(3))
+    watch = watch.ended(questions(Q1), at(3))[0].begun(questions(Q1), at(3))
     assert watch.run is not None
     assert (watch.run.cause, watch.run.requested_at, watch.run.answers) == (RunCause.CHANGE, at(2), True)
     assert watch.serves(RunRequest(RunCause.DEMAND, at(2), True))
@@ -303,7 +305,7 @@ def test_each_run_of_a_life_has_a_name_of_its_own() -> None:
         watch = watch.begun(questions(Q1), at(3))
         assert watch.run is not None
         names.add(watch.run.run_id)
-        watch = replace(watch.ended(questions(Q1), at(3)), began_at=None)
+        watch = replace(watch.ended(questions(Q1), at(3))[0], began_at=None)
     assert len(names) == 3
 
 

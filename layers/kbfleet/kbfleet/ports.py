@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
+    from kbfleet.domain.question_runs import QuestionRun, QuestionWatch
+    from kbfleet.domain.questions import QuestionSet
     from kbfleet.domain.reconciliation import Reconciliation, TenantRound
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.domain.service_role import ServiceRole
@@ -1045,4 +1047,48 @@ class PassageSearch(Protocol):
 
         Raises: AccessRefused when the credentials do not open the knowledge base; Throttled, NotReadyYet, AwsRefusal.
         """
+        ...
+
+
+class GoldenQuestions(Protocol):
+    """Texts of tenants: of one life, at rest encrypted, and in no log."""
+
+    def find(self, life: Life) -> QuestionSet:
+        """Without any, an empty one."""
+        ...
+
+    def save(self, questions: QuestionSet) -> QuestionSet:
+        """Stores all of them, or none. Returns: them with their new version.
+
+        Raises: ConcurrentUpdate when they were stored since they were read.
+        """
+        ...
+
+
+class QuestionWatches(Protocol):
+    """What is known of tenants' golden questions, and their runs. Nothing of it is a text."""
+
+    def find(self, life: Life) -> QuestionWatch: ...
+
+    def watched(self, lives: Sequence[Life]) -> Iterator[Life]:
+        """Those of them of which something is known. Raises: Throttled."""
+        ...
+
+    def save(self, watch: QuestionWatch, ended: QuestionRun | None = None) -> QuestionWatch:
+        """Stores it, and with it the run that has ended; both, or none. Returns: it with its new version.
+
+        Raises: ConcurrentUpdate when it was stored since it was read, or erased.
+        """
+        ...
+
+    def runs(self, life: Life, limit: int) -> Sequence[QuestionRun]:
+        """Those that have ended, the newest first, as long as they are kept."""
+        ...
+
+
+class SearchPace(Protocol):
+    """How fast golden questions may be searched for, by the whole fleet together."""
+
+    def next(self, now: datetime) -> datetime:
+        """From when on one search may be made. Nobody else gets that place. Raises: Throttled."""
         ...

@@ -292,7 +292,7 @@ class QuestionWatch:
         run: that is being made; `None` if none is.
         waiting: for a run behind that one.
         began_at: when the last run began; `answers_began_at`, the last one that judged answers.
-        last: the last run that has ended.
+        last: the last run that has ended, without its verdicts.
         untold: what people have yet to be told.
     """
 
@@ -361,10 +361,13 @@ class QuestionWatch:
     def judged(self, question_id: QuestionId, verdict: Verdict | None) -> QuestionWatch:
         return replace(self, run=self.run.judged(question_id, verdict)) if self.run is not None else self
 
-    def ended(self, questions: QuestionSet, now: datetime) -> QuestionWatch:
-        """The run has asked everything: it counts, for the questions that are as they were when it asked them."""
+    def ended(self, questions: QuestionSet, now: datetime) -> tuple[QuestionWatch, QuestionRun | None]:
+        """The run has asked everything: it counts, for the questions that are as they were when it asked them.
+
+        Returns: what is known now, and the run for the history.
+        """
         if self.run is None:
-            return self
+            return self, None
         run = replace(self.run, ended_at=now, left=())
         standings = dict(self.keeping(questions, now).standings)
         for verdict in run.verdicts:
@@ -373,7 +376,8 @@ class QuestionWatch:
                 continue
             before = standings.get(question.question_id, Standing(question.revision))
             standings[question.question_id] = before.after(verdict.found, run)
-        return replace(self, run=None, last=run)._standing(standings, now)
+        # The history has the verdicts: there is room for those of one run.
+        return replace(self, run=None, last=replace(run, verdicts=()))._standing(standings, now), run
 
     def keeping(self, questions: QuestionSet, now: datetime) -> QuestionWatch:
         """Without the questions that are no more, or are others now."""
