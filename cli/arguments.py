@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from cli.completion import job_names, tenant_ids
+from cli.completion import job_names, question_ids, tenant_ids
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.questions import QuestionId
 
 Tenant = Annotated[
     TenantId,
@@ -24,6 +25,15 @@ NewTenant = Annotated[
 ]
 Job = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id, as `kbfleet jobs list TENANT` shows it.", autocompletion=job_names)
+]
+Question = Annotated[
+    QuestionId,
+    typer.Argument(
+        parser=QuestionId,
+        metavar="QUESTION",
+        help="Its id, as `kbfleet questions list TENANT` shows it.",
+        autocompletion=question_ids,
+    ),
 ]
 Stack = Annotated[str, typer.Option(help="CloudFormation stack of the fleet.", envvar="KBFLEET_STACK")]
 Region = Annotated[str | None, typer.Option(help="AWS Region of the fleet.", envvar="AWS_REGION")]

@@ -7,8 +7,8 @@ import sys
 
 import typer
 
-from cli.arguments import FLEET_PANEL, TENANTS_PANEL
-from cli.commands import alerts, asking, dlq, documents, fleet, jobs, stack, sync, tenant, verify
+from cli.arguments import DOCUMENTS_PANEL, FLEET_PANEL, TENANTS_PANEL
+from cli.commands import alerts, asking, dlq, documents, fleet, jobs, questions, stack, sync, tenant, verify
 from cli.costs.command import costs
 from cli.exit_codes import ExplainingGroup
 
@@ -26,6 +26,7 @@ app.add_typer(sync.app, name="sync", rich_help_panel=TENANTS_PANEL)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=TENANTS_PANEL)
 app.add_typer(documents.app)
 app.add_typer(asking.app)
+app.add_typer(questions.app, name="questions", rich_help_panel=DOCUMENTS_PANEL)
 app.add_typer(fleet.app)
 app.add_typer(verify.app)
 app.command(rich_help_panel=FLEET_PANEL)(costs)

@@ -45,8 +45,8 @@ KEPT_FOR = timedelta(days=90)
 INTERVAL = timedelta(milliseconds=250)
 
 
-def questions(life: Life = Life(ACME)) -> QuestionSet:
-    return QuestionSet(life).with_drafts(DRAFTS, KnowledgeBaseKind.VECTOR, lambda: QuestionId("q0abc"))
+def questions(life: Life | None = None) -> QuestionSet:
+    return QuestionSet(life or Life(ACME)).with_drafts(DRAFTS, KnowledgeBaseKind.VECTOR, lambda: QuestionId("q0abc"))
 
 
 def run(name: str = "20261130T140500-1") -> QuestionRun:

@@ -7,6 +7,7 @@ as long as its imports.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pkgutil import resolve_name
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from kbfleet.adapters.alert_channels import ChannelType
+    from kbfleet.adapters.answerers import Generation, Meanwhile, RetrieveAndConverseAnswerer
     from kbfleet.adapters.knowledge_stores import StoreType
     from kbfleet.adapters.s3 import S3BucketContents
     from kbfleet.adapters.secrets import RememberedSecret
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.answer import AskableTenant
+    from kbfleet.domain.errors import IsolationBreached
     from kbfleet.ports import (
         AlertChannel,
         Announcements,
@@ -45,12 +48,16 @@ if TYPE_CHECKING:
         Examiner,
         Executions,
         FailedDocuments,
+        GoldenQuestions,
         Incidents,
         IngestedDocuments,
         JobHistory,
         KnowledgeBases,
         KnowledgeStore,
+        QuestionRuns,
+        QuestionWatches,
         RetrievalProbe,
+        Retriever,
         RetryRuns,
         RoomCounts,
         ServiceRoles,
@@ -77,6 +84,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.isolation import IsolationLook
+    from kbfleet.usecases.question_running import QuestionRunner
     from kbfleet.usecases.surveys import Surveys
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
@@ -608,15 +616,49 @@ def askable_tenants() -> AskableTenants:
 @cache
 def answerer(knowledge_store: str) -> Answerer:
     """The one for knowledge bases that keep their vectors in that type of store."""
-    from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer, Search
-    from kbfleet.domain.answer import NothingFoundWords
+    from kbfleet.adapters.answerers import RetrieveAndGenerateAnswerer, Search
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
     from kbfleet.settings.asking import AskSettings
 
+    store = _store_type(knowledge_store)
+    # Knowledge bases of type MANAGED have no RetrieveAndGenerate. Source: AWS documentation, Managed knowledge bases.
+    if read(AskSettings).answering == "RETRIEVE_AND_GENERATE" and store.kind is not KnowledgeBaseKind.MANAGED:
+        clients = _answer_clients(RetrieveAndGenerateAnswerer.actions)
+        return RetrieveAndGenerateAnswerer(clients, Search.of(store), _generation(), _meanwhile())
+    return _retrieve_and_converse(knowledge_store)
+
+
+def retriever(knowledge_store: str) -> Retriever:
+    """By which questions are searched for, whatever writes the answers."""
+    return _retrieve_and_converse(knowledge_store)
+
+
+@cache
+def _retrieve_and_converse(knowledge_store: str) -> RetrieveAndConverseAnswerer:
+    from kbfleet.adapters.answerers import RetrieveAndConverseAnswerer, Search
+    from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
+    from kbfleet.adapters.sessions import LIFETIME
+
+    conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
+    clients = _answer_clients(RetrieveAndConverseAnswerer.actions)
+    search = Search.of(_store_type(knowledge_store))
+    return RetrieveAndConverseAnswerer(clients, search, _generation(), conversations, _meanwhile())
+
+
+def _meanwhile() -> Meanwhile:
+    """A session is signed when there is an answer: time to get the key, where sessions are signed."""
+    from kbfleet.settings.asking import AskSettings
+
+    return _session_secret().read_meanwhile if read(AskSettings).session_secret_arn else nullcontext
+
+
+def _generation() -> Generation:
+    from kbfleet.adapters.answerers import Generation
+    from kbfleet.domain.answer import NothingFoundWords
+    from kbfleet.settings.asking import AskSettings
+
     settings = read(AskSettings)
-    # A session is signed when there is an answer: time to get the key.
-    meanwhile = _session_secret().read_meanwhile
-    generation = Generation(
+    return Generation(
         fleet().model_arn(settings.generation_model_id),
         NothingFoundWords(settings.nothing_found_english, settings.nothing_found_japanese),
         _prompt_template(settings.prompt_template_secret_arn),
@@ -624,18 +666,6 @@ def answerer(knowledge_store: str) -> Answerer:
         settings.guardrail_version,
         fleet().names.tags,
     )
-    store = _store_type(knowledge_store)
-    search = Search.of(store)
-    # Knowledge bases of type MANAGED have no RetrieveAndGenerate. Source: AWS documentation, Managed knowledge bases.
-    if settings.answering == "RETRIEVE_AND_GENERATE" and store.kind is not KnowledgeBaseKind.MANAGED:
-        clients = _answer_clients(RetrieveAndGenerateAnswerer.actions)
-        return RetrieveAndGenerateAnswerer(clients, search, generation, meanwhile)
-    from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
-    from kbfleet.adapters.sessions import LIFETIME
-
-    conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
-    clients = _answer_clients(RetrieveAndConverseAnswerer.actions)
-    return RetrieveAndConverseAnswerer(clients, search, generation, conversations, meanwhile)
 
 
 def _prompt_template(secret_arn: str) -> Callable[[], str] | None:
@@ -736,6 +766,58 @@ def token_verifier() -> TokenVerifier:
         audience_claim=settings.token_audience_claim,
         tenant_claim=settings.token_tenant_claim,
         algorithms=settings.token_algorithms,
+    )
+
+
+@cache
+def golden_questions() -> GoldenQuestions:
+    from kbfleet.adapters.dynamodb.questions import DynamoDBGoldenQuestions
+
+    return DynamoDBGoldenQuestions(_table())
+
+
+@cache
+def question_watches() -> QuestionWatches:
+    from kbfleet.adapters.dynamodb.questions import DynamoDBQuestionWatches
+    from kbfleet.settings.questions import QuestionHistorySettings
+
+    return DynamoDBQuestionWatches(_table(), read(QuestionHistorySettings).kept_for)
+
+
+@cache
+def question_runs() -> QuestionRuns:
+    from kbfleet.adapters.sqs_question_runs import SqsQuestionRuns
+    from kbfleet.settings.questions import QuestionQueueSettings
+
+    queue_url = read(QuestionQueueSettings).question_queue_url
+    return SqsQuestionRuns(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
+
+
+@cache
+def question_runner() -> QuestionRunner:
+    import time
+
+    from kbfleet.adapters.dynamodb.questions import DynamoDBSearchPace
+    from kbfleet.refused_answers import tell_of_breach
+    from kbfleet.settings.questions import QuestionPaceSettings
+    from kbfleet.usecases.question_running import QuestionRunner
+
+    def breached(tenant: AskableTenant, error: IsolationBreached) -> None:
+        tell_of_breach(tenant, error, announcements=announcements, clock=clock)
+
+    return QuestionRunner(
+        registry=registry(),
+        tenants=askable_tenant_records(),
+        questions=golden_questions(),
+        watches=question_watches(),
+        retrievers=retriever,
+        answerers=answerer,
+        pace=DynamoDBSearchPace(_table(), read(QuestionPaceSettings).interval),
+        runs=question_runs(),
+        names=fleet().names,
+        clock=clock(),
+        pause=lambda wait: time.sleep(wait.total_seconds()),
+        breached=breached,
     )
 
 

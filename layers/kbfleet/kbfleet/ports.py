@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from kbfleet.domain.alert import Alert
-    from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry
+    from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry, Source
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.capacity import RoomCount
     from kbfleet.domain.convergence import Convergence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
-    from kbfleet.domain.question_runs import QuestionRun, QuestionWatch
+    from kbfleet.domain.question_runs import QuestionRun, QuestionWatch, RunRequest
     from kbfleet.domain.questions import QuestionSet
     from kbfleet.domain.reconciliation import Reconciliation, TenantRound
     from kbfleet.domain.root_cause import RootCause
@@ -1091,4 +1091,28 @@ class SearchPace(Protocol):
 
     def next(self, now: datetime) -> datetime:
         """From when on one search may be made. Nobody else gets that place. Raises: Throttled."""
+        ...
+
+
+class QuestionRuns(Protocol):
+    """Asks for parts of runs of golden questions. However often one is asked for, it is made once. Each raises
+    Retryable, AwsRefusal."""
+
+    def request(self, life: Life, request: RunRequest | None, *, after: timedelta) -> None:
+        """
+        Args:
+            request: `None` if what was begun is to go on, and what is known is to follow questions that have changed.
+            after: until when it waits at least; in whole seconds.
+        """
+        ...
+
+    def later(self, life: Life, request: RunRequest) -> None:
+        """As `request`, when what was ingested has had time to show."""
+        ...
+
+
+class Retriever(Protocol):
+    def retrieve(self, tenant: AskableTenant, inquiry: Inquiry, bucket_name: str) -> Sequence[Source]:
+        """What an answer would rest on, the nearest passage first. Arguments and errors are as of an `Answerer`; a
+        conversation is not taken up."""
         ...

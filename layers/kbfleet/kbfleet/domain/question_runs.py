@@ -294,6 +294,7 @@ class QuestionWatch:
         began_at: when the last run began; `answers_began_at`, the last one that judged answers.
         last: the last run that has ended, without its verdicts.
         untold: what people have yet to be told.
+        busy_until: whoever makes a part of the run has ended by then.
     """
 
     of_life: Life
@@ -304,6 +305,7 @@ class QuestionWatch:
     answers_began_at: datetime | None = None
     last: QuestionRun | None = None
     untold: News | None = None
+    busy_until: datetime | None = None
     version: int = 0
 
     @property
@@ -393,6 +395,10 @@ class QuestionWatch:
             return changed
         more = bool(before and after - before) or (self.untold is not None and self.untold.more)
         return replace(changed, untold=News(now, more))
+
+    def given_up(self) -> QuestionWatch:
+        """Nothing can be asked: no run is made, and none waits."""
+        return replace(self, run=None, waiting=None)
 
     def told(self) -> QuestionWatch:
         return replace(self, untold=None)

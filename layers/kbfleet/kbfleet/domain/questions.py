@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Self
 
+from kbfleet.domain.answer import LongQuestion, Question
 from kbfleet.domain.bounds import ITEM_BYTES, size
 from kbfleet.domain.document_names import MAX_KEY_BYTES
 from kbfleet.domain.errors import InvalidInput, QuestionNotFound
@@ -22,8 +23,7 @@ from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.uploads import METADATA_SUFFIX
 from kbfleet.domain.validated_text import ValidatedText
 
-MAX_TEXT = {KnowledgeBaseKind.VECTOR: 1_000, KnowledgeBaseKind.MANAGED: 10_000}
-"""Characters of a query. Source: AWS documentation, Amazon Bedrock quotas, "User query length"."""
+MAX_TEXT = {KnowledgeBaseKind.VECTOR: Question.most, KnowledgeBaseKind.MANAGED: LongQuestion.most}
 MAX_QUESTIONS = 100
 """Of a tenant: a run asks each of them."""
 MAX_EXPECTED = 20

@@ -39,7 +39,8 @@ class SearcherSettings(EnvironmentSettings):
 
 
 class AskSettings(EnvironmentSettings):
-    """`prompt_template_secret_arn` is empty where answers are written by the answerer's own prompt."""
+    """`prompt_template_secret_arn` is empty where answers are written by the answerer's own prompt;
+    `session_secret_arn`, where nobody is given a session."""
 
     answering: Literal["RETRIEVE_AND_CONVERSE", "RETRIEVE_AND_GENERATE"]
     nothing_found_english: str
@@ -49,7 +50,7 @@ class AskSettings(EnvironmentSettings):
     guardrail_id: str = ""
     guardrail_version: str = ""
     registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
-    session_secret_arn: str
+    session_secret_arn: str = ""
 
 
 class TokenSettings(EnvironmentSettings):

@@ -109,14 +109,14 @@ class DynamoDBQuestionWatches:
     ) -> None:
         """At once: a run that is in the history has counted, and nothing is written of a tenant that is erased."""
         client = self._table.client
-        conditional: dict[str, Any] = {"ConditionExpression": condition}
+        conditional: Any = {"TableName": self._table.name, "Item": as_item(watch), "ConditionExpression": condition}
         if values:
             conditional["ExpressionAttributeValues"] = as_item(values)
         with translated(subject):
             try:
                 client.transact_write_items(
                     TransactItems=[
-                        {"Put": {"TableName": self._table.name, "Item": as_item(watch), **conditional}},
+                        {"Put": conditional},
                         {"Put": {"TableName": self._table.name, "Item": as_item(run)}},
                     ]
                 )
