@@ -159,7 +159,7 @@ def export_questions(
 ) -> None:
     """Write the tenant's golden questions into a file of JSON Lines, as `import` takes it."""
     body = FleetApi.of_stack(stack, region).questions(tenant)
-    file.write_text(export_lines(question.to_domain() for question in body.questions), "utf-8")
+    file.write_text(export_lines(each.model_dump(mode="json") for each in body.questions), "utf-8")
 
     def shown(body: QuestionsBody) -> Iterator[RenderableType]:
         yield f"{DONE} {literal(str(file))} has {_many(body)} of tenant {tenant}."
@@ -173,7 +173,7 @@ def list_questions(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT
 
     def shown(body: QuestionsBody) -> Iterator[RenderableType]:
         if not body.questions:
-            yield f"Tenant {tenant} has no golden questions. `kbfleet questions add {tenant}` adds one."
+            yield f'Tenant {tenant} has no golden questions. `kbfleet questions add {tenant} "…" --expect KEY` adds one.'
             return
         yield Listing(
             [Column("Id"), Column("Question", prose=True), Column("Expected", prose=True)],

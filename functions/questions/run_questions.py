@@ -14,10 +14,9 @@ from kbfleet.contracts.questions import QuestionRunMessage
 from kbfleet.domain.names import Life
 from kbfleet.domain.question_runs import RunCause, RunRequest
 from kbfleet.logs import logger
-from kbfleet.usecases.question_running import LONGEST_QUESTION
 
-_LEFT_AT_THE_END = LONGEST_QUESTION + timedelta(seconds=15)
-"""Of the function's time: for the question that is being asked, and for what is to be stored of all."""
+_PART = timedelta(seconds=60)
+"""Half of the function's time: behind it, the question that is being asked may take all of its own."""
 
 
 def _wanted(body: str) -> tuple[Life, RunRequest | None]:
@@ -29,13 +28,12 @@ def _wanted(body: str) -> tuple[Life, RunRequest | None]:
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: LambdaContext) -> None:
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     # The queue gives one message at a time.
     (record,) = event["Records"]
     life, request = _wanted(record["body"])
     logger.append_keys(tenant_id=life.tenant_id)
-    left = timedelta(milliseconds=context.get_remaining_time_in_millis())
-    watch = bootstrap.question_runner().run(life, request, bootstrap.clock().now() + left - _LEFT_AT_THE_END)
+    watch = bootstrap.question_runner().run(life, request, bootstrap.clock().now() + _PART)
     # Ids and numbers: what was asked stays out of the log.
     if watch.run is not None:
         logger.info("A run of questions goes on", run=watch.run.run_id, left=len(watch.run.left))

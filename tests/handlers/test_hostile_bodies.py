@@ -24,6 +24,8 @@ WITH_BODIES = {
     "post_upload": "admin/uploads",
     "put_tenant": "admin/tenants",
     "post_reconciliation": "admin/reconcile",
+    "post_questions": "admin/questions",
+    "post_question_run": "admin/questions",
 }
 """Sample requests, and the functions that read their bodies."""
 
@@ -33,6 +35,8 @@ FIELDS = {
     "post_upload": ["key", "size", "content_type"],
     "put_tenant": ["name", "knowledge_store", "tier", "must_exist"],
     "post_reconciliation": ["repair"],
+    "post_questions": ["questions"],
+    "post_question_run": ["answers"],
 }
 
 hostile_numbers = st.sampled_from([HUGE, -HUGE, 2**63, 1e308, float("nan"), float("inf"), -0.0, True])
@@ -55,6 +59,14 @@ filters = st.recursive(
         st.sampled_from(["andAll", "orAll"]), st.lists(inside, min_size=2, max_size=4), min_size=1, max_size=1
     ),
     max_leaves=6,
+)
+questions = st.lists(
+    st.dictionaries(
+        st.sampled_from(["user_input", "reference_context_ids", "contains", "must_refuse", "reference", "id"]),
+        values | st.lists(hostile_texts, max_size=3),
+        max_size=6,
+    ),
+    max_size=5,
 )
 attributes = st.dictionaries(st.text("abc", min_size=1, max_size=3) | hostile_texts, values, min_size=1, max_size=3)
 
@@ -131,8 +143,8 @@ def test_whatever_is_sent_is_served_or_refused(answered: Any, sample: str, body:
 @given(data=st.data())
 def test_whatever_stands_in_a_field_is_served_or_refused(answered: Any, sample: str, data: st.DataObject) -> None:
     body = json.loads(event(f"triggers/{sample}")["body"] or "{}")
-    known = {"filter": filters | anything, "metadata": attributes | anything}
-    name = data.draw(st.sampled_from([*known, *FIELDS[sample]]))
+    known = {"filter": filters | anything, "metadata": attributes | anything, "questions": questions | anything}
+    name = data.draw(st.sampled_from([*FIELDS[sample], *known]))
     body[name] = data.draw(known.get(name, anything))
     answer = answered(sample, body)
     assert answer["statusCode"] < 500, answer["body"]

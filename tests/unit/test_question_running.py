@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count, pairwise
 from typing import Any
@@ -28,21 +28,10 @@ from kbfleet.domain.questions import Draft, QuestionId
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.question_running import LONGEST_RUN, QuestionRunner
 from kbfleet.usecases.questions import add_questions, remove_question, request_run
-from tests.support.clock import START, FakeClock
-from tests.support.fakes import ScriptedAnswerer
-from tests.support.fleet import Fleet
-from tests.support.questions import (
-    InMemoryGoldenQuestions,
-    InMemoryQuestionWatches,
-    InMemorySearchPace,
-    RecordingQuestionRuns,
-    ScriptedRetriever,
-)
-from tests.support.records import InMemoryAskableTenantRecords
+from tests.support.clock import START
+from tests.support.fleet import QUESTIONS_AFTER, SEARCH_INTERVAL, Fleet
 from tests.support.samples import ACME, NAMES, SAKURA, tenant
 
-INTERVAL = timedelta(milliseconds=250)
-SETTLING = timedelta(minutes=5)
 A_PART = timedelta(seconds=60)
 
 
@@ -52,38 +41,25 @@ class World:
 
     parts: timedelta = A_PART
     fleet: Fleet = field(default_factory=Fleet)
-    questions: InMemoryGoldenQuestions = field(default_factory=InMemoryGoldenQuestions)
-    watches: InMemoryQuestionWatches = field(default_factory=InMemoryQuestionWatches)
-    breaches: list[TenantId] = field(default_factory=list)
-    answers: dict[str, GeneratedAnswer | Exception] = field(default_factory=dict)
     around: Callable[[str, Any], Any] = lambda _name, port: port
     """What is put between the runner and a port."""
 
     def __post_init__(self) -> None:
-        self.runs = RecordingQuestionRuns(self.clock, SETTLING)
-        self.retriever = ScriptedRetriever(self.clock)
-        self.pace = InMemorySearchPace(INTERVAL)
+        self.clock = self.fleet.clock
+        self.questions, self.watches = self.fleet.golden_questions, self.fleet.question_watches
+        self.runs, self.retriever, self.answers = self.fleet.question_runs, self.fleet.retriever, self.fleet.answers
+        self.breaches = self.fleet.breaches
         self.numbers = count(1)
 
     @property
-    def clock(self) -> FakeClock:
-        return self.fleet.clock
-
-    @property
     def runner(self) -> QuestionRunner:
-        return QuestionRunner(
-            registry=self.fleet.registry,
-            tenants=InMemoryAskableTenantRecords(self.fleet.registry, self.fleet.ledger),
-            questions=self.questions,
+        runner = self.fleet.question_runner
+        return replace(
+            runner,
             watches=self.around("watches", self.watches),
             retrievers=lambda _: self.around("retriever", self.retriever),
-            answerers=lambda _: ScriptedAnswerer(self.answers),
-            pace=self.around("pace", self.pace),
+            pace=self.around("pace", runner.pace),
             runs=self.around("runs", self.runs),
-            names=NAMES,
-            clock=self.clock,
-            pause=lambda wait: self.clock.advance(wait.total_seconds()),
-            breached=lambda asked, _: self.breaches.append(asked.tenant_id),
         )
 
     def add(self, tenant_id: TenantId, *drafts: Draft) -> list[QuestionId]:
@@ -163,7 +139,7 @@ def test_with_answers_the_whole_way_is_judged_and_nothing_is_kept(world: World) 
     good, silent = world.add(ACME, Draft("one", ("a.md",), ("two years",)), Draft("two", must_refuse=True))
     world.retriever.found = {"one": ["a.md"]}
     cited = (Citation("x", 0, 1, (Source("a.md", f"s3://{NAMES.bucket(Life(ACME))}/a.md", "…"),)),)
-    world.answers = {"KB00000001": GeneratedAnswer("Two years.", cited, AnswerOutcome.ANSWERED)}
+    world.fleet.answers = {"KB00000001": GeneratedAnswer("Two years.", cited, AnswerOutcome.ANSWERED)}
     world.request(answers=True)
     world.work()
     assert world.ended()[0].answers
@@ -179,8 +155,8 @@ def test_searches_of_all_tenants_together_keep_their_pace(world: World) -> None:
     world.work()
     times = [time for time, _, _ in world.retriever.asked]
     assert len(times) == 120
-    assert all(later - earlier >= INTERVAL for earlier, later in pairwise(times))
-    assert times[-1] - times[0] <= 120 * INTERVAL * 1.1
+    assert all(later - earlier >= SEARCH_INTERVAL for earlier, later in pairwise(times))
+    assert times[-1] - times[0] <= 120 * SEARCH_INTERVAL * 1.1
 
 
 def test_a_long_run_is_made_in_parts(world: World) -> None:
@@ -204,7 +180,7 @@ def test_syncs_that_follow_each_other_are_asked_of_together(world: World) -> Non
             world.runner.run(*message, world.clock.now() + A_PART)
     world.work()
     began = sorted(run.began_at for run in world.ended())
-    assert all(later - earlier >= SETTLING for earlier, later in pairwise(began))
+    assert all(later - earlier >= QUESTIONS_AFTER for earlier, later in pairwise(began))
     assert len(began) == 4
     assert began[-1] >= START + timedelta(minutes=19)
 
@@ -222,7 +198,7 @@ def test_a_question_that_fails_after_a_sync_is_asked_once_more_and_then_told(wor
     world.change()
     world.work()
     assert [run.cause for run in world.ended()][:2] == [RunCause.CONFIRMATION, RunCause.CHANGE]
-    assert world.ended()[0].began_at - world.ended()[1].began_at >= SETTLING
+    assert world.ended()[0].began_at - world.ended()[1].began_at >= QUESTIONS_AFTER
     (regression,) = world.watches.find(Life(ACME)).regressions
     assert (regression.question_id, regression.after_sync) == (question, changed_at)
     remove_question(ACME, question, registry=world.fleet.registry, questions=world.questions, runs=world.runs)

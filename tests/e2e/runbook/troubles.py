@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
@@ -364,6 +365,26 @@ class ChecksForbidden(FunctionForbidden):
         fleet.upload(TENANT, "anchors.md", b"An anchor is sold by the kilogram.")
 
 
+class QuestionsForbidden(FunctionForbidden):
+    page = "question-runs-failing"
+    title = "QuestionRunsFailingAlarm"
+    function = "RunQuestionsFunction"
+    queue = "QuestionQueue"
+
+    def prepare(self, fleet: Fleet) -> None:
+        super().prepare(fleet)
+        fleet.succeeds(f"kbfleet questions add {TENANT} 'What is an oar sold in?' --expect oars.md")
+
+    def use(self, fleet: Fleet) -> None:
+        fleet.succeeds(f"kbfleet questions run {TENANT} --no-wait")
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        super().tidy_up(fleet)
+        listed = json.loads(fleet.succeeds(f"kbfleet questions list {TENANT} --json"))
+        for question in listed["questions"]:
+            fleet.succeeds(f"kbfleet questions remove {TENANT} {question['id']}")
+
+
 class CollectionForbidden(FunctionForbidden):
     page = "failures-uncollected"
     title = "FailuresUncollectedAlarm"
@@ -475,6 +496,7 @@ TROUBLES: tuple[type[Trouble], ...] = (
     SomebodysBucket,
     TicksForbidden,
     ChecksForbidden,
+    QuestionsForbidden,
     CollectionForbidden,
     RetryForbidden,
     OnboardingMalformed,

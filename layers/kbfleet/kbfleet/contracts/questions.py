@@ -22,7 +22,7 @@ from kbfleet.domain.question_runs import (
     Shortcoming,
     Verdict,
 )
-from kbfleet.domain.questions import MAX_QUESTIONS, Draft, GoldenQuestion, QuestionId, QuestionSet
+from kbfleet.domain.questions import MAX_QUESTIONS, Draft, GoldenQuestion, QuestionId, QuestionSet, fields_of
 
 
 class QuestionDraftBody(Contract):
@@ -73,25 +73,7 @@ class QuestionBody(Contract):
 
     @classmethod
     def from_domain(cls, question: GoldenQuestion) -> Self:
-        return cls(
-            id=question.question_id,
-            user_input=question.text,
-            reference_context_ids=question.expected,
-            contains=question.contains,
-            must_refuse=question.must_refuse,
-            reference=question.reference,
-        )
-
-    def to_domain(self) -> GoldenQuestion:
-        """Raises: InvalidInput."""
-        return GoldenQuestion(
-            self.id,
-            self.user_input,
-            self.reference_context_ids,
-            self.contains,
-            self.must_refuse,
-            self.reference,
-        )
+        return cls.model_validate(fields_of(question))
 
 
 class QuestionsBody(Contract):

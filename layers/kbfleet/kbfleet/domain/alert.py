@@ -515,6 +515,7 @@ ALARM_REMEDIES: frozenset[tuple[str, str]] = frozenset(
         ("kbfleet dlq redrive checks", "deletion-checks-failing"),
         ("kbfleet dlq redrive executions", "stopped-executions-unreported"),
         ("kbfleet dlq redrive failures", "failures-uncollected"),
+        ("kbfleet dlq redrive questions", "question-runs-failing"),
         ("kbfleet dlq redrive retries", "document-retries-failing"),
         ("kbfleet dlq redrive ticks", "ticks-failing"),
         ("kbfleet dlq redrive usage", "usage-uncounted"),

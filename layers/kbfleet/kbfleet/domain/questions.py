@@ -30,7 +30,8 @@ MAX_EXPECTED = 20
 MAX_CONTAINED, MAX_CONTAINED_LENGTH = 20, 200
 MAX_REFERENCE = 10_000
 
-_ID = re.compile(r"q[0-9a-z]{4,20}")
+QUESTION_ID_PATTERN = "q[0-9a-z]{4,20}"
+_ID = re.compile(QUESTION_ID_PATTERN)
 _UNWRITABLE = {"Cc", "Cs"}
 """Of Unicode's general categories: control characters, and halves of pairs of UTF-16."""
 
@@ -275,23 +276,23 @@ _WHOLE_LINE = "line"
 """In place of a field's name."""
 
 
-def export_lines(questions: Iterable[GoldenQuestion]) -> str:
-    """JSON Lines: one question a line, with its id."""
-    return "".join(f"{json.dumps(_fields(question), ensure_ascii=False)}\n" for question in questions)
-
-
-def _fields(question: GoldenQuestion) -> dict[str, Any]:
-    values = (
-        str(question.question_id),
-        question.text,
-        list(question.expected),
-        question.reference,
-        list(question.contains),
-        question.must_refuse,
-    )
-    fields = dict(zip(_FIELDS, values, strict=True))
+def export_lines(questions: Iterable[Mapping[str, Any]]) -> str:
+    """JSON Lines: one question a line. Args: questions: as `fields_of` gives them."""
     # ragas wants texts, and lists with something in them.
-    return {name: value for name, value in fields.items() if value not in ("", [], False)}
+    said = ({name: question[name] for name in _FIELDS if question.get(name)} for question in questions)
+    return "".join(f"{json.dumps(fields, ensure_ascii=False)}\n" for fields in said)
+
+
+def fields_of(question: GoldenQuestion) -> Mapping[str, Any]:
+    """By the names that they have in files and in the API."""
+    return {
+        "id": str(question.question_id),
+        "user_input": question.text,
+        "reference_context_ids": list(question.expected),
+        "reference": question.reference,
+        "contains": list(question.contains),
+        "must_refuse": question.must_refuse,
+    }
 
 
 def import_lines(text: str) -> Sequence[tuple[int, Draft]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kbfleet import responses
 from kbfleet.domain.ingestion_job import JOB_NAME_PATTERN
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.questions import QuestionId
 from kbfleet.openapi.operations import (
     AWS_ERRORS,
     GATEWAY_PROBLEMS,
@@ -130,6 +131,8 @@ def _path_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         yield _path_parameter("execution", _EXECUTION)
     if "{job}" in operation.path:
         yield _path_parameter("job", _JOB)
+    if "{question}" in operation.path:
+        yield _path_parameter("question", {"type": "string", **VALIDATED_TEXTS[QuestionId]})
 
 
 def _path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from kbfleet.domain.metadata_filter import (
     TEXTUAL_OPERATORS,
 )
 from kbfleet.domain.names import MAX_TENANT_ID_LENGTH, MIN_TENANT_ID_LENGTH, TENANT_ID_PATTERN, TenantId
+from kbfleet.domain.questions import QUESTION_ID_PATTERN, QuestionId
 from kbfleet.domain.tenant import MAX_NAME_LENGTH, DisplayName
 from kbfleet.domain.uploads import (
     CONTENT_TYPES,
@@ -82,6 +83,7 @@ VALIDATED_TEXTS: Mapping[type[ValidatedText], Schema] = {
         "pattern": rf"^(?!.*{re.escape(METADATA_SUFFIX)}$)(?=.*\S)[^\u0000-\u001f\u007f-\u009f]+$",
         "examples": ["handbook/rules.pdf"],
     },
+    QuestionId: {"minLength": 5, "maxLength": 21, "pattern": f"^{QUESTION_ID_PATTERN}$", "examples": ["q1a2b3c4d5e"]},
     UserId: {"minLength": 1, "maxLength": MAX_USER_ID_LENGTH, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0]+$"},
 }
 """What the constructors of our value objects let through, as far as JSON Schema can say it. What surrounds a question

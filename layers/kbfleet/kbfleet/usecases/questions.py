@@ -87,7 +87,7 @@ def request_run(
         raise InvalidInput(
             "questions",
             f"tenant {tenant_id} has none.",
-            remedy=f"`kbfleet questions add {tenant_id}` adds one, `kbfleet questions import {tenant_id}` many.",
+            remedy=f'`kbfleet questions add {tenant_id} "…" --expect KEY` adds one.',
         )
     request = RunRequest(RunCause.DEMAND, clock.now(), answers)
     runs.request(tenant.this_life, request, after=AT_ONCE)
