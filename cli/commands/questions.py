@@ -173,7 +173,7 @@ def list_questions(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT
 
     def shown(body: QuestionsBody) -> Iterator[RenderableType]:
         if not body.questions:
-            yield f'Tenant {tenant} has no golden questions. `kbfleet questions add {tenant} "…" --expect KEY` adds one.'
+            yield f'Tenant {tenant} has no questions. `kbfleet questions add {tenant} "…" --expect KEY` adds one.'
             return
         yield Listing(
             [Column("Id"), Column("Question", prose=True), Column("Expected", prose=True)],
