@@ -150,10 +150,10 @@ class QuestionWatchesSuite(ABC):
         assert list(watches.runs(Life(SAKURA), 3)) == []
 
     def test_it_says_of_whom_something_is_known(self, watches: QuestionWatches) -> None:
-        watches.save(QuestionWatch(Life(ACME, 2)))
+        saved = watches.save(QuestionWatch(Life(ACME, 2)))
         lives = [Life(SAKURA), Life(ACME), Life(ACME, 2)]
-        assert list(watches.watched(lives)) == [Life(ACME, 2)]
-        assert list(watches.watched([])) == []
+        assert list(watches.known(lives)) == [saved]
+        assert list(watches.known([])) == []
 
 
 class TestInMemoryQuestionWatches(QuestionWatchesSuite):

@@ -175,6 +175,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "golden_questions": lambda: fleet.golden_questions,
         "question_watches": lambda: fleet.question_watches,
         "question_runs": lambda: fleet.question_runs,
+        "question_rounds": lambda: fleet.question_rounds,
         "question_runner": lambda: fleet.question_runner,
         "isolation_look": lambda: fleet.isolation_look,
         "examination": lambda: fleet.examination,

@@ -32,7 +32,7 @@ def run(fleet: Fleet, handler: Callable[[str], Handler], monkeypatch: pytest.Mon
         fleet.registry.create(tenant(tenant_id))
     serve = handler("admin/questions")
 
-    def signed(_: FleetApi, kind: Any, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def signed(_api: FleetApi, kind: Any, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         request, split = event("triggers/get_questions"), urlsplit(path)
         _, _, tenant_id, *rest = split.path.split("/")
         resource = "/".join(["/tenants/{tenant_id}", *rest])

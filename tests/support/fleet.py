@@ -23,6 +23,7 @@ from kbfleet.usecases.external_jobs import LOOK_BACK, ExternalJobs
 from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
 from kbfleet.usecases.isolation import IsolationLook
+from kbfleet.usecases.question_rounds import QuestionRounds
 from kbfleet.usecases.question_running import QuestionRunner
 from kbfleet.usecases.service_roles import service_role_of
 from kbfleet.usecases.surveys import Surveys
@@ -122,6 +123,7 @@ class Fleet:
     question_watches: InMemoryQuestionWatches = field(default_factory=InMemoryQuestionWatches)
     question_runs: RecordingQuestionRuns = field(init=False)
     retriever: ScriptedRetriever = field(init=False)
+    question_round_positions: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     search_pace: InMemorySearchPace = field(default_factory=lambda: InMemorySearchPace(SEARCH_INTERVAL))
     answers: dict[str, GeneratedAnswer | Exception] = field(default_factory=dict)
     breaches: list[TenantId] = field(default_factory=list)
@@ -249,6 +251,17 @@ class Fleet:
             clock=self.clock,
             pause=lambda wait: self.clock.advance(wait.total_seconds()),
             breached=lambda asked, _: self.breaches.append(asked.tenant_id),
+        )
+
+    @property
+    def question_rounds(self) -> QuestionRounds:
+        return QuestionRounds(
+            registry=self.registry,
+            watches=self.question_watches,
+            runs=self.question_runs,
+            rounds=self.question_round_positions,
+            clock=self.clock,
+            interval=SEARCH_INTERVAL,
         )
 
     @property

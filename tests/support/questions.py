@@ -40,8 +40,8 @@ class InMemoryQuestionWatches:
     def find(self, life: Life) -> QuestionWatch:
         return self._watches.get(life, QuestionWatch(life))
 
-    def watched(self, lives: Sequence[Life]) -> Iterator[Life]:
-        return iter([life for life in lives if life in self._watches])
+    def known(self, lives: Sequence[Life]) -> Iterator[QuestionWatch]:
+        return iter([self._watches[life] for life in lives if life in self._watches])
 
     def save(self, watch: QuestionWatch, ended: QuestionRun | None = None) -> QuestionWatch:
         if self.find(watch.of_life).version != watch.version:

@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from kbfleet.usecases.incidents import IncidentDesk
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.isolation import IsolationLook
+    from kbfleet.usecases.question_rounds import QuestionRounds
     from kbfleet.usecases.question_running import QuestionRunner
     from kbfleet.usecases.surveys import Surveys
     from kbfleet.usecases.sync_schedule import SyncSchedule
@@ -818,6 +819,21 @@ def question_runner() -> QuestionRunner:
         clock=clock(),
         pause=lambda wait: time.sleep(wait.total_seconds()),
         breached=breached,
+    )
+
+
+def question_rounds() -> QuestionRounds:
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBTenantRounds
+    from kbfleet.settings.questions import QuestionPaceSettings
+    from kbfleet.usecases.question_rounds import QuestionRounds
+
+    return QuestionRounds(
+        registry=registry(),
+        watches=question_watches(),
+        runs=question_runs(),
+        rounds=DynamoDBTenantRounds(_table(), "QUESTIONS"),
+        clock=clock(),
+        interval=read(QuestionPaceSettings).interval,
     )
 
 

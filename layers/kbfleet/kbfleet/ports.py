@@ -1070,8 +1070,8 @@ class QuestionWatches(Protocol):
 
     def find(self, life: Life) -> QuestionWatch: ...
 
-    def watched(self, lives: Sequence[Life]) -> Iterator[Life]:
-        """Those of them of which something is known. Raises: Throttled."""
+    def known(self, lives: Sequence[Life]) -> Iterator[QuestionWatch]:
+        """What is known of each of them, where anything is. Raises: Throttled."""
         ...
 
     def save(self, watch: QuestionWatch, ended: QuestionRun | None = None) -> QuestionWatch:

@@ -77,9 +77,9 @@ class DynamoDBQuestionWatches:
         record = self._table.item(question_key(life, _WATCH))
         return _watches().validate_python(record) if record else QuestionWatch(life)
 
-    def watched(self, lives: Sequence[Life]) -> Iterator[Life]:
+    def known(self, lives: Sequence[Life]) -> Iterator[QuestionWatch]:
         records = self._table.items([question_key(life, _WATCH) for life in lives])
-        yield from (life for life, record in zip(lives, records, strict=True) if record is not None)
+        yield from (_watches().validate_python(record) for record in records if record is not None)
 
     def save(self, watch: QuestionWatch, ended: QuestionRun | None = None) -> QuestionWatch:
         stored = replace(watch, version=watch.version + 1)
