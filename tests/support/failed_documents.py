@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kbfleet.domain.answer import AskableTenant
 from kbfleet.domain.deletions import AnsweredFrom
@@ -25,6 +25,7 @@ from kbfleet.domain.failed_documents import (
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, Life, ResourceNames, TenantId
+from kbfleet.domain.question_runs import ChangedDocuments
 from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX
 from kbfleet.ports import Clock, ComparedPage, FailedDocumentPage, IngestedDocumentPage, VersionPage
@@ -111,7 +112,7 @@ class InMemoryBucketContents:
     """`kbfleet.ports.BucketContents` and `DocumentSamples`; what no `content` was given of, may not be read. `sampled`
     is how often an object was looked into. `pages` are those of the list of versions of every bucket, `compared_pages`
     those of what has become of documents (if there are none, all are still there), `listed` is how often one was given,
-    and `refusal` what the list is refused with."""
+    and `refusal` what the list is refused with; `changed_documents` are what has changed since any time."""
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}
@@ -122,6 +123,8 @@ class InMemoryBucketContents:
         self.compared_pages: list[ComparedPage] = []
         self.listed = 0
         self.refusal: KbfleetError | None = None
+        self.changed_documents = ChangedDocuments()
+        self.changes_asked_since: list[datetime] = []
 
     def put(
         self,
@@ -178,6 +181,12 @@ class InMemoryBucketContents:
         self.listed += 1
         number = int(after or 0)
         return VersionPage(self.pages[number], str(number + 1) if number + 1 < len(self.pages) else None)
+
+    def changed(self, bucket: str, since: datetime, most: int) -> ChangedDocuments:
+        if self.refusal is not None:
+            raise self.refusal
+        self.changes_asked_since.append(since)
+        return self.changed_documents
 
     def compared(self, bucket: str, answered_from: AnsweredFrom, left_out: Set[str], after: str | None) -> ComparedPage:
         if self.refusal is not None:

@@ -251,6 +251,8 @@ class Fleet:
             clock=self.clock,
             pause=lambda wait: self.clock.advance(wait.total_seconds()),
             breached=lambda asked, _: self.breaches.append(asked.tenant_id),
+            bucket_contents=self.bucket_contents,
+            announcements=self.announcements,
         )
 
     @property

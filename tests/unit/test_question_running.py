@@ -23,7 +23,16 @@ from kbfleet.domain.errors import (
     Throttled,
 )
 from kbfleet.domain.names import Life, TenantId
-from kbfleet.domain.question_runs import Judgement, QuestionRun, RunCause, RunRequest, Shortcoming, Verdict
+from kbfleet.domain.question_runs import (
+    ChangedDocuments,
+    Judgement,
+    QuestionRun,
+    QuestionsJudged,
+    RunCause,
+    RunRequest,
+    Shortcoming,
+    Verdict,
+)
 from kbfleet.domain.questions import Draft, QuestionId
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.question_running import LONGEST_RUN, QuestionRunner
@@ -60,6 +69,7 @@ class World:
             retrievers=lambda _: self.around("retriever", self.retriever),
             pace=self.around("pace", runner.pace),
             runs=self.around("runs", self.runs),
+            announcements=self.around("announcements", runner.announcements),
         )
 
     def add(self, tenant_id: TenantId, *drafts: Draft) -> list[QuestionId]:
@@ -104,6 +114,10 @@ class World:
 
     def verdicts(self) -> dict[QuestionId, Verdict]:
         return {verdict.question_id: verdict for verdict in self.ended()[0].verdicts}
+
+    @property
+    def told(self) -> list[QuestionsJudged]:
+        return self.fleet.announcements.judged_questions
 
     def regressed(self) -> list[QuestionId]:
         return [each.question_id for each in self.watches.find(Life(ACME)).regressions]
@@ -201,9 +215,58 @@ def test_a_question_that_fails_after_a_sync_is_asked_once_more_and_then_told(wor
     assert world.ended()[0].began_at - world.ended()[1].began_at >= QUESTIONS_AFTER
     (regression,) = world.watches.find(Life(ACME)).regressions
     assert (regression.question_id, regression.after_sync) == (question, changed_at)
+    (told,) = world.told
+    assert (told.tenant_id, told.asked, told.regressions, told.worse) == (ACME, 1, (regression,), False)
     remove_question(ACME, question, registry=world.fleet.registry, questions=world.questions, runs=world.runs)
     world.work()
     assert world.regressed() == []
+    assert [each.regressions for each in world.told] == [(regression,), ()]
+    assert len({each.identity for each in world.told}) == 2
+
+
+def regress(world: World) -> QuestionId:
+    (question,) = world.add(ACME, expecting("one"))
+    for found in ("a.md", "a.md", "b.md"):
+        world.retriever.found = {"one": [found]}
+        world.clock.advance(3_600)
+        world.change()
+        world.work()
+    return question
+
+
+def test_what_has_changed_is_told_what_is_expected_first(world: World) -> None:
+    world.fleet.bucket_contents.changed_documents = ChangedDocuments(("z.md", "a.md"), 3)
+    regress(world)
+    (told,) = world.told
+    assert told.changed == ChangedDocuments(("a.md", "z.md"), 3)
+    (since,) = world.fleet.bucket_contents.changes_asked_since
+    (regression,) = told.regressions
+    assert regression.passed_at is not None
+    assert since < regression.passed_at < regression.since
+
+
+def test_that_nobody_can_list_what_has_changed_keeps_nothing_from_being_told(world: World) -> None:
+    world.fleet.bucket_contents.refusal = AccessRefused("no")
+    regress(world)
+    (told,) = world.told
+    assert told.changed is None
+
+
+def test_it_is_over_when_the_question_passes_again(world: World) -> None:
+    regress(world)
+    world.retriever.found = {"one": ["better.md", "a.md"]}
+    world.clock.advance(600)
+    world.change()
+    world.work()
+    assert [bool(each.regressions) for each in world.told] == [True, False]
+
+
+def test_what_is_known_is_told_again_and_is_no_news(world: World) -> None:
+    regress(world)
+    world.clock.advance(600)
+    world.change()
+    world.work()
+    assert [each.worse for each in world.told] == [False, False]
 
 
 def test_a_hiccup_is_not_told(world: World) -> None:
@@ -440,6 +503,8 @@ def test_wherever_it_dies_each_run_counts_once_and_none_is_lost(after: bool) -> 
         assert causes == sorted([RunCause.CHANGE] * 3 + [RunCause.CONFIRMATION]), (at, causes)
         assert all(len(run.verdicts) == 4 for run in world.ended())
         assert world.regressed() == [QuestionId("q0002")]
+        # However often it is told, it is told as one.
+        assert len({each.identity for each in world.told}) == 1
         standings = world.watches.find(Life(ACME)).standings
         assert {each.passes for each in standings.values() if not each.regressed} == {2}
     assert calls > 40

@@ -819,6 +819,8 @@ def question_runner() -> QuestionRunner:
         clock=clock(),
         pause=lambda wait: time.sleep(wait.total_seconds()),
         breached=breached,
+        bucket_contents=bucket_contents(),
+        announcements=announcements(),
     )
 
 

@@ -36,7 +36,13 @@ if TYPE_CHECKING:
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
-    from kbfleet.domain.question_runs import QuestionRun, QuestionWatch, RunRequest
+    from kbfleet.domain.question_runs import (
+        ChangedDocuments,
+        QuestionRun,
+        QuestionsJudged,
+        QuestionWatch,
+        RunRequest,
+    )
     from kbfleet.domain.questions import QuestionSet
     from kbfleet.domain.reconciliation import Reconciliation, TenantRound
     from kbfleet.domain.root_cause import RootCause
@@ -706,6 +712,8 @@ class Announcements(Protocol):
 
     def fleet_diagnosed(self, diagnosis: FleetDiagnosis) -> None: ...
 
+    def questions_judged(self, judged: QuestionsJudged) -> None: ...
+
 
 class TaskCallbacks(Protocol):
     """Answers to a state machine's task that waits by token. A task that no longer waits is not an error."""
@@ -982,6 +990,16 @@ class BucketContents(Protocol):
             after: where to read on, by the page before; `None` for the beginning.
 
         Raises: ResourceMissing, Throttled, NotReadyYet, AwsRefusal.
+        """
+        ...
+
+    def changed(self, bucket: str, since: datetime, most: int) -> ChangedDocuments:
+        """Documents that were put or deleted since then, the newest change first, as far as some pages of the list go.
+
+        Args:
+            most: so many are named.
+
+        Raises: as `versions`.
         """
         ...
 

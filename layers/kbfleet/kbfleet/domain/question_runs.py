@@ -403,6 +403,14 @@ class QuestionWatch:
     def told(self) -> QuestionWatch:
         return replace(self, untold=None)
 
+    def judged_for_people(self, asked: int, changed: ChangedDocuments | None) -> QuestionsJudged | None:
+        """`None` where they have been told. However often it is told, it is told as the same."""
+        if self.untold is None:
+            return None
+        identity = f"{self.of_life}/questions/{self.version}"
+        news = self.untold
+        return QuestionsJudged(identity, self.of_life, news.at, asked, self.regressions, changed, news.more)
+
     @property
     def unconfirmed(self) -> bool:
         """Whether the last run leaves a question that was known to pass, and has failed once: it is asked again."""
@@ -413,14 +421,21 @@ class QuestionWatch:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedDocuments:
+    """Of a bucket, since a time. Args: keys: some of them; `left_out`: how many more, of all that were looked at."""
+
+    keys: tuple[str, ...] = ()
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class QuestionsJudged:
     """What people are told of a tenant's golden questions.
 
     Args:
         asked: how many there are.
         regressions: empty when none is left.
-        changed: keys of documents that have changed since the questions passed last, and `changed_left_out`, how many
-            more.
+        changed: documents that have changed since the questions passed last; `None` where nobody could look.
         worse: whether there are regressions that people know nothing of, beside others that they know.
     """
 
@@ -429,8 +444,7 @@ class QuestionsJudged:
     at: datetime
     asked: int
     regressions: tuple[Regression, ...]
-    changed: tuple[str, ...] = ()
-    changed_left_out: int = 0
+    changed: ChangedDocuments | None = None
     worse: bool = False
 
     @property

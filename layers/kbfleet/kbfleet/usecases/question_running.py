@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from kbfleet.domain.answer import AskableTenant
     from kbfleet.domain.errors import IsolationBreached
     from kbfleet.domain.names import Life, ResourceNames
-    from kbfleet.domain.question_runs import QuestionRun, QuestionWatch, Verdict
+    from kbfleet.domain.question_runs import ChangedDocuments, QuestionRun, QuestionWatch, Verdict
     from kbfleet.domain.questions import GoldenQuestion, QuestionSet
     from kbfleet.ports import (
+        Announcements,
         Answerer,
         AskableTenantRecords,
+        BucketContents,
         Clock,
         GoldenQuestions,
         QuestionRuns,
@@ -39,6 +41,9 @@ BUSY_AGAIN = timedelta(seconds=30)
 GIVES_WAY = timedelta(seconds=30)
 """For which no golden question is asked, once Bedrock has refused one for coming too fast: whoever asks in earnest
 comes first."""
+BEFORE_A_SYNC = timedelta(hours=1)
+"""What was put into the bucket so long before a run may have been ingested behind it."""
+NAMED_DOCUMENTS = 20
 LONGEST_RUN = timedelta(hours=6)
 """Then what was not asked is not judged."""
 AT_ONCE = timedelta(0)
@@ -65,6 +70,8 @@ class QuestionRunner:
     clock: Clock
     pause: Callable[[timedelta], None]
     breached: Callable[[AskableTenant, IsolationBreached], None]
+    bucket_contents: BucketContents
+    announcements: Announcements
 
     def run(self, life: Life, request: RunRequest | None, until: datetime) -> QuestionWatch:
         """A part of the tenant's run: of the one that is being made, or of the one that is requested.
@@ -100,15 +107,43 @@ class QuestionRunner:
             known = known.requested(request)
         known = known.begun(texts, now) if texts.questions else known.given_up()
         if known == watch and known.run is None:
-            self._ask_for_more(watch, AT_ONCE)
-            return watch
+            # Whoever came before may have died before this.
+            known = self._told(watch, texts)
+            self._ask_for_more(known, AT_ONCE)
+            return known
         # From here on, nobody else asks.
         known = self.watches.save(replace(known, busy_until=until + LONGEST_QUESTION))
         known, gives_way = self._asked(known, texts, until)
         known, ended = known.ended(texts, self.clock.now()) if known.run and not known.run.left else (known, None)
         known = self.watches.save(replace(known, busy_until=None), ended)
+        known = self._told(known, texts)
         self._ask_for_more(known, GIVES_WAY if gives_way else AT_ONCE)
         return known
+
+    def _told(self, watch: QuestionWatch, texts: QuestionSet) -> QuestionWatch:
+        """People are told before that is stored: whoever dies in between tells them the same once more."""
+        asked = len(texts.questions)
+        if watch.judged_for_people(asked, None) is None:
+            return watch
+        judged = watch.judged_for_people(asked, self._changed(watch, texts))
+        if judged is not None:
+            self.announcements.questions_judged(judged)
+        return self.watches.save(watch.told())
+
+    def _changed(self, watch: QuestionWatch, texts: QuestionSet) -> ChangedDocuments | None:
+        """Documents that have changed since the questions passed last; those that are expected come first."""
+        passed = [each.passed_at for each in watch.regressions if each.passed_at is not None]
+        if not passed:
+            return None
+        bucket = self.names.bucket(watch.of_life)
+        try:
+            changed = self.bucket_contents.changed(bucket, min(passed) - BEFORE_A_SYNC, NAMED_DOCUMENTS)
+        except KbfleetError:
+            return None
+        failing = {each.question_id for each in watch.regressions}
+        expected = {key for each in texts.questions if each.question_id in failing for key in each.expected}
+        keys = sorted(changed.keys, key=lambda key: key not in expected)
+        return replace(changed, keys=tuple(keys))
 
     def _ask_for_more(self, watch: QuestionWatch, after: timedelta) -> None:
         """Whoever dies before this is sent the same message again, and comes here."""
