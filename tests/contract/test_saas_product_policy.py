@@ -59,7 +59,7 @@ def puts(*sources: str, detail_type: str = ONBOARDING_REQUESTED, bus: str = BUS)
 class TestTheApi:
     @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
     def test_a_back_end_may_ask_and_upload_and_nothing_else(self, operation: Any) -> None:
-        path = operation.path.format(tenant_id="acme", execution="x", job="x")
+        path = operation.path.format(tenant_id="acme", execution="x", job="x", question="qxxxx")
         allowed = allows("execute-api:Invoke", f"{STAGE}/{operation.method}{path}")
         assert allowed == ((operation.method, operation.path) in NEEDED)
 

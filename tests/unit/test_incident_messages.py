@@ -437,6 +437,10 @@ class TestSignals:
             "Over: acme: 1 of 20 questions no longer finds its document since the sync at 08:59",
         ]
 
+    def test_the_command_of_the_message_shows_what_came_first_instead(self) -> None:
+        (alert,) = Reported().of(questioned(0, "q1a2b"))
+        assert alert.command == "kbfleet questions results acme --stack kbfleet --region us-east-1"
+
     def test_with_its_offboarding_what_its_questions_show_is_over(self) -> None:
         reported = Reported()
         ended = of_workflow_success(ACME, Workflow.OFFBOARD_TENANT, EXECUTION, START + timedelta(hours=1))

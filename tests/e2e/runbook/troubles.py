@@ -388,6 +388,8 @@ class QuestionRegressed(Trouble):
 
     page = "questions-regressed"
     title = f"{TENANT}: 1 of 1 questions no longer finds its document"
+    cause = "rudders.md"
+    values: ClassVar = {"key": "rudders.md"}
     key = "rudders.md"
     good = b"A rudder steers the boat. A rudder costs forty euros."
 
