@@ -40,11 +40,11 @@ class SearcherSettings(EnvironmentSettings):
 
 class AskSettings(EnvironmentSettings):
     """`prompt_template_secret_arn` is empty where answers are written by the answerer's own prompt;
-    `session_secret_arn`, where nobody is given a session."""
+    `session_secret_arn` and the words for nothing found, where nobody is given an answer or a session."""
 
     answering: Literal["RETRIEVE_AND_CONVERSE", "RETRIEVE_AND_GENERATE"]
-    nothing_found_english: str
-    nothing_found_japanese: str
+    nothing_found_english: str = ""
+    nothing_found_japanese: str = ""
     generation_model_id: str
     prompt_template_secret_arn: str = ""
     guardrail_id: str = ""
