@@ -41,6 +41,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     """Tenants live through all that there is, one after the other."""
     lives = Lives(fleet, store)
     lives.of_one_that_stays_well("acme")
+    lives.of_one_whose_golden_questions_are_asked("curious")
     lives.of_one_that_leaves("leaving")
     lives.of_one_whose_documents_fail("patchy")
     lives.of_one_whose_syncs_go_wrong("broken")
@@ -117,6 +118,19 @@ class Lives:
         self.move_to_another_tier(tenant_id)
         self.api("put_suspension", tenant_id)
         self.api("delete_suspension", tenant_id)
+
+    def of_one_whose_golden_questions_are_asked(self, tenant_id: str) -> None:
+        """Nobody else asks it: whoever asks golden questions gets credentials for it. Its document vanishes."""
+        self.provisioned(tenant_id)
+        self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
+        self.sync(tenant_id)
+        question = self.expect(tenant_id, "A tent is rented for three days at least.", "rental-terms.md")
+        self.ask_golden_questions(tenant_id, regressed=False)
+        self.remove(tenant_id, "rental-terms.md")
+        self.sync(tenant_id)
+        self.ask_golden_questions(tenant_id, regressed=True)
+        self.golden("delete_question", tenant_id, named=question)
+        self.fleet.invoke("RequestQuestionRoundFunction", sample("request_question_round", ""))
 
     def of_one_whose_syncs_go_wrong(self, tenant_id: str) -> None:
         self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
@@ -415,7 +429,9 @@ class Lives:
 
     # --- what operators and tenants do ---
 
-    def api(self, request: str, tenant_id: str, *, named: str = "", **changes: Any) -> dict[str, Any]:
+    def api(
+        self, request: str, tenant_id: str, *, named: str = "", function: str = "TenantsFunction", **changes: Any
+    ) -> dict[str, Any]:
         """Sends a sample request for that tenant, and for what has that name. Returns: the body.
 
         Raises: AssertionError when it is refused.
@@ -424,7 +440,7 @@ class Lives:
         if named:
             event["pathParameters"][list(event["pathParameters"])[-1]] = named
             event["path"] = f"{event['path'].rpartition('/')[0]}/{named}"
-        answer = self.fleet.invoke("TenantsFunction", event)
+        answer = self.fleet.invoke(function, event)
         assert answer["statusCode"] < 300, answer
         body: dict[str, Any] = json.loads(answer["body"])
         return body
@@ -483,6 +499,29 @@ class Lives:
     def ask(self, tenant_id: str) -> None:
         answer = self.fleet.invoke("AskFunction", sample("ask", tenant_id))
         assert answer["statusCode"] == 200, answer
+
+    def expect(self, tenant_id: str, text: str, key: str) -> str:
+        """Returns: the id of a golden question that expects the document to be found."""
+        wanted = {"questions": [{"user_input": text, "reference_context_ids": [key]}]}
+        (question,) = self.golden("post_questions", tenant_id, body=json.dumps(wanted))["questions"]
+        assert self.golden("get_questions", tenant_id)["questions"] == [question]
+        return str(question["id"])
+
+    def ask_golden_questions(self, tenant_id: str, *, regressed: bool) -> None:
+        """Twice, once with answers: then it is known whether they pass, or do not any more."""
+        for answers in (False, True):
+            self.fleet.timeline.run_for(60)
+            requested = self.golden("post_question_run", tenant_id, body=json.dumps({"answers": answers}))
+            wanted = {"tenant_id": tenant_id, "cause": "DEMAND", "at": requested["requested_at"], "answers": answers}
+            self.fleet.invoke("RunQuestionsFunction", {"Records": [{"body": json.dumps(wanted)}]})
+        shown = self.golden("get_question_runs", tenant_id)
+        assert shown["runs"][0]["answers"], shown
+        assert not any(verdict["trouble"] for verdict in shown["runs"][0]["verdicts"]), shown
+        assert bool(shown["regressions"]) is regressed, shown
+
+    def golden(self, request: str, tenant_id: str, *, named: str = "", **changes: Any) -> dict[str, Any]:
+        """As `api`, of the function that keeps golden questions."""
+        return self.api(request, tenant_id, named=named, function="QuestionsFunction", **changes)
 
     def count_usage(self, tenant_id: str) -> None:
         """What the ask function logs of an answered question, and a line that cannot be read."""

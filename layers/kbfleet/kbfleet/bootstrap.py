@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pkgutil import resolve_name
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -796,8 +797,6 @@ def question_runs() -> QuestionRuns:
 
 @cache
 def question_runner() -> QuestionRunner:
-    import time
-
     from kbfleet.adapters.dynamodb.questions import DynamoDBSearchPace
     from kbfleet.refused_answers import tell_of_breach
     from kbfleet.settings.questions import QuestionPaceSettings
@@ -817,7 +816,7 @@ def question_runner() -> QuestionRunner:
         runs=question_runs(),
         names=fleet().names,
         clock=clock(),
-        pause=lambda wait: time.sleep(wait.total_seconds()),
+        pause=lambda wait: sleep(wait.total_seconds()),
         breached=breached,
         bucket_contents=bucket_contents(),
         announcements=announcements(),
