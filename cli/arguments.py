@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from cli import completion
-from cli.completion import document_keys, job_names, tenant_ids
+from cli.completion import document_keys, job_names, question_ids, tenant_ids
 from cli.fleet_api import key_of_uri
 from kbfleet.domain.document_names import MAX_KEY_BYTES
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.questions import QuestionId
 
 Tenant = Annotated[
     TenantId,
@@ -49,6 +50,15 @@ Document = Annotated[
         metavar="KEY",
         help="Of the document, such as handbook/rules.pdf; or its s3:// URI.",
         autocompletion=document_keys,
+    ),
+]
+Question = Annotated[
+    QuestionId,
+    typer.Argument(
+        parser=QuestionId,
+        metavar="QUESTION",
+        help="Its id, as `kbfleet questions list TENANT` shows it.",
+        autocompletion=question_ids,
     ),
 ]
 Stack = Annotated[str, typer.Option(help="CloudFormation stack of the fleet.", envvar="KBFLEET_STACK")]

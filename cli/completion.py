@@ -46,6 +46,13 @@ def document_keys(context: typer.Context, incomplete: str) -> Names:
     return [key for key in keys if is_printable(key)]
 
 
+def question_ids(context: typer.Context, incomplete: str) -> Names:
+    def there() -> list[str]:
+        return [str(each.id) for each in _api(context).questions(TenantId(context.params["tenant"])).questions]
+
+    return _beginning_with(incomplete, there)
+
+
 def _api(context: typer.Context) -> FleetApi:
     """By the options that stand on the line already, else by the environment, as the command itself."""
     return FleetApi.of_stack(str(context.params["stack"]), context.params["region"])

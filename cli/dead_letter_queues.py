@@ -68,6 +68,14 @@ QUEUES = (
         "deletion-checks-failing",
     ),
     DeadLetterQueue(
+        "questions",
+        "QuestionDeadLetterQueue",
+        "Runs of golden questions that failed: nobody knows whether these tenants' questions still find their "
+        "documents.",
+        "QuestionQueue",
+        "question-runs-failing",
+    ),
+    DeadLetterQueue(
         "failures",
         "FailureCollectionDeadLetterQueue",
         "Ends of jobs whose failed documents were not collected: the lists of failed documents are out of date, and of "

@@ -49,6 +49,7 @@ from kbfleet.contracts.documents import (
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.profiles import ProfileBody, ProfileCheckBody, ProfileFile, ProfilesBody
+from kbfleet.contracts.questions import QuestionRunsBody, QuestionsBody, RequestedRunBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_names import MAX_KEY_BYTES, appearance, document_id
@@ -57,6 +58,7 @@ from kbfleet.domain.document_trace import ObjectKey
 from kbfleet.domain.errors import BucketGone
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import ProfileName
+from kbfleet.domain.questions import Draft, QuestionId
 from kbfleet.domain.tenant import DisplayName
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.uploads import Upload
@@ -485,6 +487,36 @@ class FleetApi:
     def why(self, tenant_id: TenantId, key: ObjectKey) -> DocumentTraceBody:
         """Where a document is on its way into answers."""
         return self._signed(DocumentTraceBody, "GET", f"/tenants/{tenant_id}/documents/why?key={quote(key, safe='')}")
+
+    def questions(self, tenant_id: TenantId) -> QuestionsBody:
+        return self._signed(QuestionsBody, "GET", f"/tenants/{tenant_id}/questions")
+
+    def add_questions(self, tenant_id: TenantId, drafts: Sequence[Draft]) -> QuestionsBody:
+        """All of them are taken, or none."""
+        given = [
+            {
+                "user_input": draft.text,
+                "reference_context_ids": list(draft.expected),
+                "contains": list(draft.contains),
+                "must_refuse": draft.must_refuse,
+                "reference": draft.reference,
+            }
+            | ({"id": str(draft.question_id)} if draft.question_id is not None else {})
+            for draft in drafts
+        ]
+        return self._signed(QuestionsBody, "POST", f"/tenants/{tenant_id}/questions", {"questions": given})
+
+    def remove_question(self, tenant_id: TenantId, question_id: QuestionId) -> QuestionsBody:
+        return self._signed(QuestionsBody, "DELETE", f"/tenants/{tenant_id}/questions/{question_id}")
+
+    def request_question_run(self, tenant_id: TenantId, *, answers: bool) -> RequestedRunBody:
+        return self._signed(
+            RequestedRunBody, "POST", f"/tenants/{tenant_id}/questions/runs", {"answers": True} if answers else {}
+        )
+
+    def question_runs(self, tenant_id: TenantId, limit: int) -> QuestionRunsBody:
+        """The newest ones, and the one that is being made."""
+        return self._signed(QuestionRunsBody, "GET", f"/tenants/{tenant_id}/questions/runs?limit={limit}")
 
     def document_retry(self, tenant_id: TenantId) -> DocumentRetryBody | None:
         """The last one that was requested."""

@@ -8,7 +8,22 @@ import sys
 import typer
 
 from cli.arguments import DOCUMENTS_PANEL, FLEET_PANEL, TENANTS_PANEL
-from cli.commands import alerts, asking, dlq, documents, fleet, jobs, profile, stack, sync, tenant, upload, verify, why
+from cli.commands import (
+    alerts,
+    asking,
+    dlq,
+    documents,
+    fleet,
+    jobs,
+    profile,
+    questions,
+    stack,
+    sync,
+    tenant,
+    upload,
+    verify,
+    why,
+)
 from cli.costs.command import costs
 from cli.exit_codes import ExplainingGroup
 
@@ -28,6 +43,7 @@ app.add_typer(documents.app, name="documents", rich_help_panel=DOCUMENTS_PANEL)
 app.add_typer(upload.app)
 app.add_typer(why.app)
 app.add_typer(asking.app)
+app.add_typer(questions.app, name="questions", rich_help_panel=DOCUMENTS_PANEL)
 app.add_typer(fleet.app)
 app.add_typer(verify.app)
 app.command(rich_help_panel=FLEET_PANEL)(costs)

@@ -82,6 +82,7 @@ def local_parameters(
         "DebounceAtMostSeconds": shortened(300),
         "ChangeEventsAfterSeconds": shortened(600),
         "KnowledgeBaseLookSeconds": shortened(85),
+        "QuestionsAfterSeconds": shortened(300),
         "OffboardingRetentionDays": "0",
         "RegistryCacheSeconds": shortened(15),
         # Developers and their scripts ask faster than a tenant's users do. Tier PREMIUM stays what it is.

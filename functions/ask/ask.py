@@ -13,6 +13,7 @@ from kbfleet.domain.caller import UserId
 from kbfleet.domain.errors import IsolationBreached
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.logs import logger
+from kbfleet.refused_answers import tell_of_breach
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.usage_log import log_usage
@@ -58,23 +59,7 @@ def _ticket_of(asker: Asker, life: Life) -> Callable[[str], str] | None:
 
 
 def _breached(tenant: AskableTenant, error: IsolationBreached) -> None:
-    """Counts the refused answer, and has people hear of it. It is rare: no cold start waits for what it needs."""
-    from kbfleet.domain.isolation import SeenIn
-    from kbfleet.metrics import Metric, publish
-    from kbfleet.usecases.isolation import announce_breach
-
-    try:
-        # First, for its alarm rings also when the event cannot be published.
-        publish({Metric.ISOLATION_BREACHES: 1})
-        announce_breach(
-            tenant.tenant_id,
-            SeenIn.CREDENTIALS if error.by_credentials else SeenIn.ANSWER,
-            [f"knowledge base {tenant.knowledge_base_id}"],
-            announcements=bootstrap.announcements(),
-            clock=bootstrap.clock(),
-        )
-    except Exception as failed:  # noqa: BLE001 - whatever it is, the answer stays refused as it was
-        logger.error("The breach is not published", error=type(failed).__name__, reason=str(failed))
+    tell_of_breach(tenant, error, announcements=bootstrap.announcements, clock=bootstrap.clock)
 
 
 ROUTES = {("POST", "/ask"): Route(post_ask), ("POST", "/tenants/{tenant_id}/ask"): Route(post_tenant_ask)}

@@ -23,6 +23,7 @@ from kbfleet.contracts.events import (
     ISOLATION_VERIFIED,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
+    QUESTIONS_JUDGED,
     SYNC_HELD,
     TENANT_DIAGNOSED,
     DocumentFailuresEvent,
@@ -31,6 +32,7 @@ from kbfleet.contracts.events import (
     IsolationBreachedEvent,
     IsolationVerifiedEvent,
     JobStateChangeEvent,
+    QuestionsJudgedEvent,
     SyncHeldEvent,
     TenantDiagnosedEvent,
     WorkflowFailedEvent,
@@ -61,6 +63,8 @@ def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
         return signals.of_diagnosis(parse(TenantDiagnosedEvent, event).detail.to_domain(), deployment)
     if kind == FLEET_DIAGNOSED:
         return signals.of_fleet_diagnosis(parse(FleetDiagnosedEvent, event).detail.to_domain(), deployment)
+    if kind == QUESTIONS_JUDGED:
+        return signals.of_questions(parse(QuestionsJudgedEvent, event).detail.to_domain(), deployment)
     if kind == ISOLATION_VERIFIED:
         return signals.of_isolation_verified(parse(IsolationVerifiedEvent, event).detail.to_domain())
     if kind == EXECUTION_STATUS_CHANGE:

@@ -14,6 +14,7 @@ from kbfleet.contracts import parse
 from kbfleet.contracts.events import (
     DocumentRetryEndedEvent,
     JobStateChangeEvent,
+    QuestionsJudgedEvent,
     SyncHeldEvent,
     TenantStateChangeEvent,
     WorkflowFailedEvent,
@@ -23,6 +24,9 @@ from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import AccessRefused, NotReadyYet, RequestRefused
 from kbfleet.domain.failed_documents import News, ReportedDocument, RetryReport
 from kbfleet.domain.ingestion_job import JobStateChange, JobStatus, Outcome, Statistics
+from kbfleet.domain.names import Life
+from kbfleet.domain.question_runs import ChangedDocuments, QuestionsJudged, Regression
+from kbfleet.domain.questions import QuestionId
 from kbfleet.domain.tenant import TenantStateChange
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow, WorkflowFailure
@@ -97,6 +101,8 @@ class Bus:
         ]
         self.events.create_event_bus(Name="kbfleet")
         for name, rule in resources("AWS::Events::Rule").items():
+            if not any("AlertQueue" in str(target["Arn"]) for target in rule["Properties"]["Targets"]):
+                continue
             pattern = json.dumps(rule["Properties"]["EventPattern"])
             self.events.put_rule(Name=name, EventBusName="kbfleet", EventPattern=pattern)
             self.events.put_targets(Rule=name, EventBusName="kbfleet", Targets=[{"Id": "alerts", "Arn": arn}])
@@ -116,6 +122,18 @@ class Bus:
 @pytest.fixture
 def bus(aws: None) -> Bus:
     return Bus()
+
+
+@pytest.mark.parametrize("changed", [None, ChangedDocuments(), ChangedDocuments(("規約/a.md",), 3)])
+@pytest.mark.parametrize("regressed", [True, False])
+def test_what_golden_questions_came_to_reaches_the_alert_queue_as_it_was(
+    bus: Bus, changed: ChangedDocuments | None, regressed: bool
+) -> None:
+    regressions = (Regression(QuestionId("q1a2b"), START, START, None),) if regressed else ()
+    judged = QuestionsJudged("acme/questions/7", Life(ACME, 2), START, 20, regressions, changed, worse=True)
+    EventBridgeAnnouncements(bus.events, bus_name="kbfleet").questions_judged(judged)
+    (event,) = bus.delivered()
+    assert parse(QuestionsJudgedEvent, event).detail.to_domain() == judged
 
 
 @pytest.mark.parametrize(("change", "alerted"), CHANGES)

@@ -11,6 +11,7 @@ import pytest
 from kbfleet.adapters.s3 import S3BucketContents
 from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.errors import ResourceMissing
+from kbfleet.domain.question_runs import ChangedDocuments
 from kbfleet.domain.survey import PresentVersion
 from tests.support.aws import client as aws_client
 from tests.support.samples import ACCOUNT
@@ -101,6 +102,37 @@ def test_a_bucket_that_is_gone_is_missing(client: Any, contents: S3BucketContent
     client.delete_bucket(Bucket=BUCKET)
     with pytest.raises(ResourceMissing):
         contents.versions(BUCKET, None)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1_000])
+def test_what_has_changed_since_a_time_is_named_the_newest_first(
+    client: Any, contents: S3BucketContents, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kbfleet.adapters.s3._PAGES_OF_CHANGES", 100)
+    by_pages_of(client, size)
+
+    def at(hour: int, minute: int) -> None:
+        now = datetime(2026, 11, 2, hour, minute)  # noqa: DTZ001 - as moto has it
+        monkeypatch.setattr("moto.s3.models.utcnow", lambda: now)
+
+    at(9, 0)
+    for key in ("old.md", "replaced.md", "gone.md", "back.md"):
+        client.put_object(Bucket=BUCKET, Key=key, Body=b"1")
+    for minute, key in ((1, "gone.md"), (2, "back.md")):
+        at(10, minute)
+        client.delete_object(Bucket=BUCKET, Key=key)
+    for minute, key in ((3, "back.md"), (4, "replaced.md"), (5, "folder/"), (6, "新.md")):
+        at(10, minute)
+        client.put_object(Bucket=BUCKET, Key=key, Body=b"2")
+    since = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+    assert contents.changed(BUCKET, since, 10) == ChangedDocuments(("新.md", "replaced.md", "back.md", "gone.md"))
+    assert contents.changed(BUCKET, since, 1) == ChangedDocuments(("新.md",), 3)
+    assert contents.changed(BUCKET, since.replace(hour=11), 1) == ChangedDocuments()
+
+
+def test_of_a_bucket_that_is_gone_nothing_is_known_to_have_changed(contents: S3BucketContents) -> None:
+    with pytest.raises(ResourceMissing):
+        contents.changed("gone", datetime(2026, 11, 2, tzinfo=UTC), 10)
 
 
 class TestWhatHasBecomeOfDocuments:

@@ -68,7 +68,9 @@ def puts(*sources: str, detail_type: str = ONBOARDING_REQUESTED, bus: str = BUS)
 class TestTheApi:
     @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
     def test_a_back_end_may_ask_and_show_documents_and_nothing_else(self, operation: Any) -> None:
-        path = operation.path.format(tenant_id="acme", execution="x", job="x", document="YS5tZA", profile="office")
+        path = operation.path.format(
+            tenant_id="acme", execution="x", job="x", document="YS5tZA", profile="office", question="qxxxx"
+        )
         allowed = allows("execute-api:Invoke", f"{STAGE}/{operation.method}{path}")
         assert allowed == ((operation.method, operation.path) in NEEDED)
 

@@ -221,6 +221,7 @@ class TestQueues:
         assert {queue: most for queue, most in bounded.items() if queue not in groups} == {
             "ChangeQueue": 2,
             "AlertQueue": 2,
+            "QuestionQueue": 5,
         }
         # One message group each, and one of each tenant.
         assert {queue: bounded[queue] for queue in groups} == {
@@ -264,6 +265,7 @@ class TestTicks:
             "TickFunction",
             "RetryDocumentsFunction",
             "CheckDeletionsFunction",
+            "RunQuestionsFunction",
         }
 
     def test_a_tick_is_delayed_by_the_interval_that_its_deduplication_counts_in(self) -> None:
@@ -389,10 +391,14 @@ class TestPermissions:
 
     def test_who_has_answers_written_is_one_role_and_who_searches_for_what_is_foreign_another(self) -> None:
         for policy in ("WritingAnswers", "AnsweringByOneCall", "Guarding"):
-            assert properties(policy)["Roles"] == [
-                {"Fn::If": ["CredentialsAreScoped", {"Ref": "KnowledgeBaseReaderRole"}, {"Ref": "AskFunctionRole"}]}
-            ]
-        own = [{"Ref": "AskFunctionRole"}, {"Ref": "ReconcileFunctionRole"}]
+            assert properties(policy)["Roles"] == {
+                "Fn::If": [
+                    "CredentialsAreScoped",
+                    [{"Ref": "KnowledgeBaseReaderRole"}],
+                    [{"Ref": "AskFunctionRole"}, {"Ref": "RunQuestionsFunctionRole"}],
+                ]
+            }
+        own = [{"Ref": "AskFunctionRole"}, {"Ref": "RunQuestionsFunctionRole"}, {"Ref": "ReconcileFunctionRole"}]
         assert properties("Searching")["Roles"] == {
             "Fn::If": [
                 "CredentialsAreScoped",
@@ -404,13 +410,16 @@ class TestPermissions:
     @pytest.mark.parametrize(
         ("role", "by"),
         [
-            ("KnowledgeBaseReaderRole", "AskFunctionRole"),
-            ("KnowledgeBaseSearcherRole", "ReconcileFunctionRole"),
+            ("KnowledgeBaseReaderRole", ["AskFunctionRole", "RunQuestionsFunctionRole"]),
+            ("KnowledgeBaseSearcherRole", ["ReconcileFunctionRole"]),
         ],
     )
-    def test_each_of_these_roles_is_assumed_by_one_function(self, role: str, by: str) -> None:
+    def test_these_roles_are_assumed_by_who_asks_and_by_who_looks(self, role: str, by: list[str]) -> None:
         (trusted,) = properties(role)["AssumeRolePolicyDocument"]["Statement"]
-        assert trusted["Principal"] == {"AWS": {"Fn::GetAtt": f"{by}.Arn"}}
+        principals = trusted["Principal"]["AWS"]
+        assert (principals if isinstance(principals, list) else [principals]) == [
+            {"Fn::GetAtt": f"{each}.Arn"} for each in by
+        ]
 
 
 class TestTheTable:

@@ -28,6 +28,8 @@ WITH_BODIES = {
     "post_profile_check": "admin/profiles",
     "post_reconciliation": "admin/reconcile",
     "post_link": "ask/links",
+    "post_questions": "admin/questions",
+    "post_question_run": "admin/questions",
 }
 """Sample requests, and the functions that read their bodies."""
 
@@ -41,6 +43,8 @@ FIELDS = {
     "post_profile_check": ["ingestion", "answering"],
     "post_reconciliation": ["repair"],
     "post_link": ["uri", "ticket"],
+    "post_questions": ["questions"],
+    "post_question_run": ["answers"],
 }
 
 hostile_numbers = st.sampled_from([HUGE, -HUGE, 2**63, 1e308, float("nan"), float("inf"), -0.0, True])
@@ -63,6 +67,14 @@ filters = st.recursive(
         st.sampled_from(["andAll", "orAll"]), st.lists(inside, min_size=2, max_size=4), min_size=1, max_size=1
     ),
     max_leaves=6,
+)
+questions = st.lists(
+    st.dictionaries(
+        st.sampled_from(["user_input", "reference_context_ids", "contains", "must_refuse", "reference", "id"]),
+        values | st.lists(hostile_texts, max_size=3),
+        max_size=6,
+    ),
+    max_size=5,
 )
 attributes = st.dictionaries(st.text("abc", min_size=1, max_size=3) | hostile_texts, values, min_size=1, max_size=3)
 # A document among others, hostile in one of its fields at least.
@@ -156,6 +168,7 @@ def test_whatever_stands_in_a_field_is_served_or_refused(answered: Any, sample: 
         "metadata": attributes | anything,
         "metadata_file": metadata_files | anything,
         "documents": st.lists(several, max_size=3) | anything,
+        "questions": questions | anything,
     }
     name = data.draw(st.sampled_from([*known, *FIELDS[sample]]))
     body[name] = data.draw(known.get(name, anything))

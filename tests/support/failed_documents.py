@@ -28,6 +28,7 @@ from kbfleet.domain.failed_documents import (
 from kbfleet.domain.isolation import FoundPassages
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import DataSourceReference, Life, ResourceNames, TenantId
+from kbfleet.domain.question_runs import ChangedDocuments
 from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX, StoredObject
 from kbfleet.ports import Clock, ComparedPage, EntryPage, Erased, FailedDocumentPage, IngestedDocumentPage, VersionPage
@@ -118,7 +119,7 @@ class InMemoryBucketContents:
     is how often an object was looked into. `pages` are those of the list of versions of every bucket, `compared_pages`
     those of what has become of documents (if there are none, all are still there), `listed` is how often one was given,
     and `refusal` what the list is refused with. `deleted` is since when what was under a URI is not there any more, and
-    `kept` how many versions of it are kept, while any are."""
+    `kept` how many versions of it are kept, while any are. `changed_documents` are what has changed since any time."""
 
     def __init__(self) -> None:
         self._objects: dict[str, str] = {}
@@ -131,6 +132,8 @@ class InMemoryBucketContents:
         self.compared_pages: list[ComparedPage] = []
         self.listed = 0
         self.refusal: KbfleetError | None = None
+        self.changed_documents = ChangedDocuments()
+        self.changes_asked_since: list[datetime] = []
 
     def put(
         self,
@@ -238,6 +241,12 @@ class InMemoryBucketContents:
         self.listed += 1
         number = int(after or 0)
         return VersionPage(self.pages[number], str(number + 1) if number + 1 < len(self.pages) else None)
+
+    def changed(self, bucket: str, since: datetime, most: int) -> ChangedDocuments:
+        if self.refusal is not None:
+            raise self.refusal
+        self.changes_asked_since.append(since)
+        return self.changed_documents
 
     def compared(self, bucket: str, answered_from: AnsweredFrom, left_out: Set[str], after: str | None) -> ComparedPage:
         if self.refusal is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from kbfleet.domain.answer import GeneratedAnswer
 from kbfleet.domain.deletions import DeletionLimit
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
@@ -24,6 +25,8 @@ from kbfleet.usecases.failed_documents import FailureCollector, RetryRunner
 from kbfleet.usecases.ingestion import Scheduler, TickReport, note_changes, request_sync, stop_sync
 from kbfleet.usecases.isolation import IsolationLook
 from kbfleet.usecases.profiles import Profiles
+from kbfleet.usecases.question_rounds import QuestionRounds
+from kbfleet.usecases.question_running import QuestionRunner
 from kbfleet.usecases.service_roles import service_role_of
 from kbfleet.usecases.surveys import Surveys
 from tests.support.fakes import (
@@ -62,11 +65,22 @@ from tests.support.fakes import (
     RecordingRetryRuns,
     RecordingTaskCallbacks,
     RecordingTicks,
+    ScriptedAnswerer,
 )
+from tests.support.questions import (
+    InMemoryGoldenQuestions,
+    InMemoryQuestionWatches,
+    InMemorySearchPace,
+    RecordingQuestionRuns,
+    ScriptedRetriever,
+)
+from tests.support.records import InMemoryAskableTenantRecords
 from tests.support.samples import NAMES, STACK_DEFAULTS, first_knowledge, tenant
 
 TICK_SECONDS = 5
 START_INTERVAL = timedelta(seconds=10)
+SEARCH_INTERVAL = timedelta(milliseconds=250)
+QUESTIONS_AFTER = timedelta(minutes=5)
 DEBOUNCE = Debounce(quiet=timedelta(seconds=30), at_most=timedelta(minutes=5))
 LEASE = timedelta(hours=5)
 EVENTS_AFTER = timedelta(minutes=10)
@@ -113,9 +127,19 @@ class Fleet:
     search_allowances: InMemorySearchAllowances = field(default_factory=InMemorySearchAllowances)
     document_rounds: InMemoryDocumentRounds = field(default_factory=InMemoryDocumentRounds)
     passage_search: InMemoryPassageSearch = field(default_factory=InMemoryPassageSearch)
+    golden_questions: InMemoryGoldenQuestions = field(default_factory=InMemoryGoldenQuestions)
+    question_watches: InMemoryQuestionWatches = field(default_factory=InMemoryQuestionWatches)
+    question_runs: RecordingQuestionRuns = field(init=False)
+    retriever: ScriptedRetriever = field(init=False)
+    question_round_positions: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
+    search_pace: InMemorySearchPace = field(default_factory=lambda: InMemorySearchPace(SEARCH_INTERVAL))
+    answers: dict[str, GeneratedAnswer | Exception] = field(default_factory=dict)
+    breaches: list[TenantId] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.store = InMemoryKnowledgeStore(NAMES, self.clock)
+        self.question_runs = RecordingQuestionRuns(self.clock, QUESTIONS_AFTER)
+        self.retriever = ScriptedRetriever(self.clock)
         self.service_roles = InMemoryServiceRoles(self.clock, NAMES)
         self.records = InMemoryTenantRecords(self.ledger)
         self.uploads = InMemoryUploads(self.clock)
@@ -235,6 +259,36 @@ class Fleet:
             announcements=self.announcements,
             clock=self.clock,
             names=NAMES,
+        )
+
+    @property
+    def question_runner(self) -> QuestionRunner:
+        return QuestionRunner(
+            registry=self.registry,
+            tenants=InMemoryAskableTenantRecords(self.registry, self.ledger),
+            questions=self.golden_questions,
+            watches=self.question_watches,
+            retrievers=lambda *_: self.retriever,
+            answerers=lambda *_: ScriptedAnswerer(self.answers),
+            pace=self.search_pace,
+            runs=self.question_runs,
+            names=NAMES,
+            clock=self.clock,
+            pause=lambda wait: self.clock.advance(wait.total_seconds()),
+            breached=lambda asked, _: self.breaches.append(asked.tenant_id),
+            bucket_contents=self.bucket_contents,
+            announcements=self.announcements,
+        )
+
+    @property
+    def question_rounds(self) -> QuestionRounds:
+        return QuestionRounds(
+            registry=self.registry,
+            watches=self.question_watches,
+            runs=self.question_runs,
+            rounds=self.question_round_positions,
+            clock=self.clock,
+            interval=SEARCH_INTERVAL,
         )
 
     @property

@@ -13,6 +13,7 @@ from kbfleet.domain.failed_documents import FailureReport, RetryReport
 from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import Breach, IsolationVerified
 from kbfleet.domain.names import Knowledge, TenantId
+from kbfleet.domain.question_runs import QuestionsJudged
 from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import TenantStateChange
@@ -93,6 +94,7 @@ class RecordingAnnouncements:
         self.held_syncs: list[SyncHeld] = []
         self.diagnoses: list[Diagnosis] = []
         self.fleet_diagnoses: list[FleetDiagnosis] = []
+        self.judged_questions: list[QuestionsJudged] = []
 
     def sync_held(self, held: SyncHeld) -> None:
         self.held_syncs.append(held)
@@ -114,6 +116,9 @@ class RecordingAnnouncements:
 
     def diagnosed(self, diagnosis: Diagnosis) -> None:
         self.diagnoses.append(diagnosis)
+
+    def questions_judged(self, judged: QuestionsJudged) -> None:
+        self.judged_questions.append(judged)
 
     def fleet_diagnosed(self, diagnosis: FleetDiagnosis) -> None:
         self.fleet_diagnoses.append(diagnosis)

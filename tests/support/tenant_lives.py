@@ -37,6 +37,10 @@ _SERVED_BY = {
     "delete_document": "DocumentsFunction",
     "get_link": "LinksFunction",
     "post_link": "LinksFunction",
+    **dict.fromkeys(
+        ("post_questions", "get_questions", "delete_question", "post_question_run", "get_question_runs"),
+        "QuestionsFunction",
+    ),
 }
 A_SHORT_LEASE = 600
 """Seconds. Thousands of ticks that only watch a job hang would prove nothing."""
@@ -50,6 +54,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives = Lives(fleet, store)
     lives.of_one_that_stays_well("acme")
     lives.of_one_that_has_a_profile("chosen")
+    lives.of_one_whose_golden_questions_are_asked("curious")
     lives.of_one_that_leaves("leaving")
     lives.of_one_whose_documents_fail("patchy")
     lives.of_one_whose_syncs_go_wrong("broken")
@@ -136,9 +141,7 @@ class Lives:
         for request in ("post_profile_check", "put_profile", "get_profile", "get_profiles"):
             body = json.dumps({"ingestion": ingestion, "answering": {"passages": 3}})
             self.profile(request, {} if request.startswith("get_") else {"body": body})
-        name = self.api("put_tenant", tenant_id, body='{"profile": "office-documents"}')["execution"]
-        (execution,) = (each for each in self.executions("provision_tenant", tenant_id) if each.name == name)
-        assert self.fleet.finish(execution).status == "SUCCEEDED"
+        self.given(tenant_id, "office-documents")
         self.ask(tenant_id)
         answer = self.fleet.invoke("ReconcileFunction", sample("get_diagnosis", tenant_id))
         assert json.loads(answer["body"])["well"], answer
@@ -146,6 +149,29 @@ class Lives:
         spare = {"pathParameters": {"profile": "spare"}, "path": "/profiles/spare"}
         self.profile("put_profile", {"body": "{}", **spare})
         self.profile("delete_profile", spare)
+
+    def given(self, tenant_id: str, profile: str) -> None:
+        """The tenant has that profile from now on."""
+        name = self.api("put_tenant", tenant_id, body=json.dumps({"profile": profile}))["execution"]
+        (execution,) = (each for each in self.executions("provision_tenant", tenant_id) if each.name == name)
+        assert self.fleet.finish(execution).status == "SUCCEEDED"
+
+    def of_one_whose_golden_questions_are_asked(self, tenant_id: str) -> None:
+        """Nobody else asks it, or by its profile: whoever asks golden questions gets credentials and finds the profile.
+        Its document vanishes."""
+        self.provisioned(tenant_id)
+        few = {"pathParameters": {"profile": "few"}, "path": "/profiles/few", "body": '{"answering": {"passages": 3}}'}
+        self.profile("put_profile", few)
+        self.given(tenant_id, "few")
+        self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
+        self.sync(tenant_id)
+        question = self.expect(tenant_id, "A tent is rented for three days at least.", "rental-terms.md")
+        self.ask_golden_questions(tenant_id, regressed=False)
+        self.remove(tenant_id, "rental-terms.md")
+        self.sync(tenant_id)
+        self.ask_golden_questions(tenant_id, regressed=True)
+        self.api("delete_question", tenant_id, named=question)
+        self.fleet.invoke("RequestQuestionRoundFunction", sample("request_question_round", ""))
 
     def of_one_whose_syncs_go_wrong(self, tenant_id: str) -> None:
         self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
@@ -549,6 +575,25 @@ class Lives:
     def ask(self, tenant_id: str) -> None:
         answer = self.fleet.invoke("AskFunction", sample("ask", tenant_id))
         assert answer["statusCode"] == 200, answer
+
+    def expect(self, tenant_id: str, text: str, key: str) -> str:
+        """Returns: the id of a golden question that expects the document to be found."""
+        wanted = {"questions": [{"user_input": text, "reference_context_ids": [key]}]}
+        (question,) = self.api("post_questions", tenant_id, body=json.dumps(wanted))["questions"]
+        assert self.api("get_questions", tenant_id)["questions"] == [question]
+        return str(question["id"])
+
+    def ask_golden_questions(self, tenant_id: str, *, regressed: bool) -> None:
+        """Twice, once with answers: then it is known whether they pass, or do not any more."""
+        for answers in (False, True):
+            self.fleet.timeline.run_for(60)
+            requested = self.api("post_question_run", tenant_id, body=json.dumps({"answers": answers}))
+            wanted = {"tenant_id": tenant_id, "cause": "DEMAND", "at": requested["requested_at"], "answers": answers}
+            self.fleet.invoke("RunQuestionsFunction", {"Records": [{"body": json.dumps(wanted)}]})
+        shown = self.api("get_question_runs", tenant_id)
+        assert shown["runs"][0]["answers"], shown
+        assert not any(verdict["trouble"] for verdict in shown["runs"][0]["verdicts"]), shown
+        assert bool(shown["regressions"]) is regressed, shown
 
     def count_usage(self, tenant_id: str) -> None:
         """What the ask function logs of an answered question, and a line that cannot be read."""

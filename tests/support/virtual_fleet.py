@@ -356,6 +356,7 @@ def virtual_fleet(
         stack.enter_context(fleet.calls.in_place_of_boto3())
         stack.enter_context(patch.dict(os.environ, _environment(deployment)))
         stack.enter_context(patch.object(kbfleet.bootstrap, "clock", lambda: ProductClock(clock)))
+        stack.enter_context(patch.object(kbfleet.bootstrap, "sleep", timeline.sleep))
         stack.enter_context(patch.object(FakeBucket, "get_permission", _permission_over_https))
         stack.enter_context(patch.object(iam_models, "utcnow", lambda: clock.datetime().replace(tzinfo=None)))
         stack.enter_context(patch.object(s3_models, "utcnow", _one_after_another(clock)))
@@ -417,6 +418,9 @@ def _deployed(
     }
     queues: dict[str, FifoQueue | KeptMessages] = {each.url: each for each in (ticks, retries, checks)}
     queues |= {kept.url: kept for kept in dead_letters.values()}
+    # Whoever wants golden questions asked here invokes the function.
+    questions = KeptMessages(str(deployment.value({"Ref": "QuestionQueue"})), timeline)
+    queues[questions.url] = questions
 
     def answer_for_queues(operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         return queues[parameters["QueueUrl"]].answer(operation, parameters)

@@ -52,6 +52,16 @@ from kbfleet.contracts.documents import (
 from kbfleet.contracts.events import FindingBody, JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.profiles import ListedProfileBody, ProfileBody, ProfileCheckBody, ProfilesBody
+from kbfleet.contracts.questions import (
+    QuestionBody,
+    QuestionRunBody,
+    QuestionRunsBody,
+    QuestionsBody,
+    RegressionBody,
+    RequestedRunBody,
+    ScoreBody,
+    VerdictBody,
+)
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, SyncResultBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
@@ -74,6 +84,8 @@ from kbfleet.domain.ingestion_job import FailureReason, Outcome
 from kbfleet.domain.printable import printable
 from kbfleet.domain.profile_rules import refusals
 from kbfleet.domain.profiles import changes
+from kbfleet.domain.question_runs import Judgement, RunCause, Shortcoming
+from kbfleet.domain.questions import GoldenQuestion, QuestionId
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import RESOURCES_VERSION
 from kbfleet.domain.tenant_status import TenantStatus
@@ -145,6 +157,58 @@ REPORT = Report(
     region="us-east-1",
     made_on=NOW.date(),
     facts=(Line.of(FACTS["vector-knowledge-base-creation"], Took(400, 410), 500),),
+)
+
+QUESTIONS = QuestionsBody(
+    tenant_id=ACME,
+    questions=(
+        QuestionBody.from_domain(GoldenQuestion(QuestionId("q1a2b"), "How [long]?", ("[a].md",), ("two years",))),
+        QuestionBody.from_domain(GoldenQuestion(QuestionId("q3c4d"), "What?", must_refuse=True)),
+    ),
+)
+QUESTION_FILE = Path(__file__).parents[1] / "support" / "questions.jsonl"
+QUESTION_RUNS = QuestionRunsBody(
+    tenant_id=ACME,
+    under_way=None,
+    runs=(
+        QuestionRunBody(
+            run="20260314T092653-1",
+            cause=RunCause.CHANGE,
+            requested_at=NOW,
+            began_at=NOW,
+            ended_at=NOW,
+            answers=True,
+            left=0,
+            score=ScoreBody(passed=0, failed=1, not_judged=2, hit_rate_5=0.0, hit_rate_1=0.0, mrr=0.0),
+            verdicts=(
+                VerdictBody(
+                    id=QuestionId("q1a2b"),
+                    judgement=Judgement.FAILED,
+                    rank=None,
+                    instead="[b].md",
+                    shortcomings=tuple(Shortcoming),
+                    trouble="",
+                ),
+                VerdictBody(
+                    id=QuestionId("q3c4d"),
+                    judgement=Judgement.NOT_JUDGED,
+                    rank=None,
+                    instead="",
+                    shortcomings=(),
+                    trouble="Throttled",
+                ),
+                VerdictBody(
+                    id=QuestionId("q5e6f"),
+                    judgement=Judgement.NOT_JUDGED,
+                    rank=None,
+                    instead="",
+                    shortcomings=(),
+                    trouble="",
+                ),
+            ),
+        ),
+    ),
+    regressions=(RegressionBody(id=QuestionId("q1a2b"), since=NOW, after_sync=NOW, passed_at=NOW),),
 )
 
 
@@ -226,6 +290,20 @@ SAMPLES: Mapping[str, Sample] = {
             )
         },
     ),
+    "questions add": Sample(("acme", "How long?", "--expect", "a.md"), {"add_questions": QUESTIONS}),
+    "questions import": Sample(("acme", str(QUESTION_FILE)), {"add_questions": QUESTIONS}),
+    "questions export": Sample(("acme", "/dev/null"), answers={"questions": QUESTIONS}),
+    "questions list": Sample(answers={"questions": QUESTIONS}),
+    "questions remove": Sample(("acme", "q1a2b"), {"remove_question": QUESTIONS}),
+    "questions run": Sample(
+        ("acme", "--answers"),
+        {
+            "request_question_run": RequestedRunBody(tenant_id=ACME, requested_at=NOW, answers=True),
+            "question_runs": QUESTION_RUNS,
+        },
+        exit_code=1,
+    ),
+    "questions results": Sample(answers={"question_runs": QUESTION_RUNS}, exit_code=1),
     "usage": Sample(
         answers={
             "usage": UsageBody(

@@ -21,7 +21,9 @@ from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.question_runs import ChangedDocuments, QuestionsJudged, Regression
+from kbfleet.domain.questions import QuestionId
 from kbfleet.domain.root_cause import MAX_LABEL, root_cause
 from kbfleet.domain.signals import (
     of_alarm,
@@ -29,6 +31,7 @@ from kbfleet.domain.signals import (
     of_documents,
     of_ingestion,
     of_isolation_verified,
+    of_questions,
     of_retry,
     of_workflow_failure,
     of_workflow_success,
@@ -150,6 +153,22 @@ def alarm(*, ringing: bool, minutes: float) -> Sequence[Signal]:
     )
 
 
+NO_KEYS = ChangedDocuments()
+MANY_QUESTIONS = tuple(f"q{number:04}" for number in range(30))
+
+
+def questioned(
+    minutes: float, *ids: str, changed: ChangedDocuments | None = NO_KEYS, worse: bool = False
+) -> Sequence[Signal]:
+    at = START + timedelta(minutes=minutes)
+    regressions = tuple(Regression(QuestionId(each), START, START - timedelta(minutes=1), START) for each in ids)
+    identity = f"acme/questions/{minutes:g}"
+    return of_questions(QuestionsJudged(identity, Life(ACME), at, 20, regressions, changed, worse), DEPLOYMENT)
+
+
+KEYS = ChangedDocuments(("handbook/rental-terms.pdf", "議事録 & <draft>.pdf"), 3)
+
+
 @pytest.mark.parametrize(
     ("physical", "logical"),
     [
@@ -209,6 +228,11 @@ CASES: dict[str, Callable[[], list[Alert]]] = {
         breached(SeenIn.RESOURCES, "data source ABCDEFGHIJ"),
         of_isolation_verified(IsolationVerified(ACME, START + timedelta(minutes=30))),
     ),
+    "questions_opened": lambda: Reported().of(questioned(0, "q1a2b", "q3c4d", "q5e6f", changed=KEYS)),
+    "questions_without_a_change": lambda: Reported().of(questioned(0, "q1a2b")),
+    "questions_unlisted": lambda: Reported().of(questioned(0, *MANY_QUESTIONS, changed=None)),
+    "questions_more": lambda: Reported().of(questioned(0, "q1a2b"), questioned(9, "q1a2b", "q3c4d", worse=True)),
+    "questions_over": lambda: Reported().of(questioned(0, "q1a2b"), questioned(30)),
     "alarm_opened": lambda: Reported().of(alarm(ringing=True, minutes=0)),
     "alarm_over": lambda: Reported().of(alarm(ringing=True, minutes=0), alarm(ringing=False, minutes=5)),
 }
@@ -404,6 +428,24 @@ class TestSignals:
         timeline = Timeline("acme", Concern.DOCUMENTS).joined_by(older, incident.identity)
         command = incident.following(timeline).message(DEPLOYMENT).command
         assert command == "kbfleet upload acme FILE --key KEY --stack kbfleet --region us-east-1"
+
+    def test_questions_are_told_once_and_their_end_too(self) -> None:
+        reported = Reported()
+        reported.of(questioned(0, "q1a2b"), questioned(1, "q1a2b"), questioned(2), questioned(3))
+        assert [alert.title for alert in reported.channel.sent] == [
+            "acme: 1 of 20 questions no longer finds its document since the sync at 08:59",
+            "Over: acme: 1 of 20 questions no longer finds its document since the sync at 08:59",
+        ]
+
+    def test_the_command_of_the_message_shows_what_came_first_instead(self) -> None:
+        (alert,) = Reported().of(questioned(0, "q1a2b"))
+        assert alert.command == "kbfleet questions results acme --stack kbfleet --region us-east-1"
+
+    def test_with_its_offboarding_what_its_questions_show_is_over(self) -> None:
+        reported = Reported()
+        ended = of_workflow_success(ACME, Workflow.OFFBOARD_TENANT, EXECUTION, START + timedelta(hours=1))
+        reported.of(questioned(0, "q1a2b"), ended)
+        assert reported.channel.sent[-1].title.startswith("Over: acme")
 
     def test_a_job_that_failed_says_nothing_of_documents(self) -> None:
         assert of_documents(FailureReport(_job("acme", 0, "No."), new=1), DEPLOYMENT) == ()

@@ -7,10 +7,12 @@ as long as its imports.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pkgutil import resolve_name
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from kbfleet.adapters.alert_channels import ChannelType
-    from kbfleet.adapters.answerers import Search
+    from kbfleet.adapters.answerers import Generation, Meanwhile, RetrieveAndConverseAnswerer, Search
     from kbfleet.adapters.knowledge_stores import StoreType
     from kbfleet.adapters.s3 import S3BucketContents
     from kbfleet.adapters.secrets import RememberedSecret
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.answer import AskableTenant
+    from kbfleet.domain.errors import IsolationBreached
     from kbfleet.domain.profile_rules import StackOffer
     from kbfleet.domain.profiles import Answering
     from kbfleet.ports import (
@@ -51,13 +54,17 @@ if TYPE_CHECKING:
         Examiner,
         Executions,
         FailedDocuments,
+        GoldenQuestions,
         Incidents,
         IngestedDocuments,
         JobHistory,
         KnowledgeBases,
         KnowledgeStore,
         ProfileRecords,
+        QuestionRuns,
+        QuestionWatches,
         RetrievalProbe,
+        Retriever,
         RetryRuns,
         RoomCounts,
         ServiceRoles,
@@ -87,6 +94,8 @@ if TYPE_CHECKING:
     from kbfleet.usecases.ingestion import Scheduler
     from kbfleet.usecases.isolation import IsolationLook
     from kbfleet.usecases.profiles import ProfileCatalogue, Profiles
+    from kbfleet.usecases.question_rounds import QuestionRounds
+    from kbfleet.usecases.question_running import QuestionRunner
     from kbfleet.usecases.surveys import Surveys
     from kbfleet.usecases.sync_schedule import SyncSchedule
 
@@ -703,20 +712,56 @@ def answerer(knowledge_store: str, profile: str = "", version: int = 0) -> Answe
 
     Raises: ProfileNotFound.
     """
-    from kbfleet.adapters.answerers import Generation, RetrieveAndConverseAnswerer, RetrieveAndGenerateAnswerer
-    from kbfleet.domain.answer import NothingFoundWords
+    from kbfleet.adapters.answerers import RetrieveAndGenerateAnswerer
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
     from kbfleet.domain.profiles import AnswererKind
+
+    store = _store_type(knowledge_store)
+    answering = _answering(profile, version)
+    # Knowledge bases of type MANAGED have no RetrieveAndGenerate. Source: AWS documentation, Managed knowledge bases.
+    if answering.answerer is AnswererKind.RETRIEVE_AND_GENERATE and store.kind is not KnowledgeBaseKind.MANAGED:
+        clients = _answer_clients(RetrieveAndGenerateAnswerer.actions)
+        generation = _generation(answering, by_profile=bool(version))
+        return RetrieveAndGenerateAnswerer(clients, _search_by(store, answering), generation, _meanwhile())
+    return _retrieve_and_converse(knowledge_store, profile, version)
+
+
+def retriever(knowledge_store: str, profile: str = "", version: int = 0) -> Retriever:
+    """By which questions are searched for, whatever writes the answers. Arguments and errors are as of `answerer`."""
+    return _retrieve_and_converse(knowledge_store, profile, version)
+
+
+@cache
+def _retrieve_and_converse(knowledge_store: str, profile: str, version: int) -> RetrieveAndConverseAnswerer:
+    from kbfleet.adapters.answerers import RetrieveAndConverseAnswerer
+    from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
+    from kbfleet.adapters.sessions import LIFETIME
+
+    answering = _answering(profile, version)
+    conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
+    clients = _answer_clients(RetrieveAndConverseAnswerer.actions)
+    search = _search_by(_store_type(knowledge_store), answering)
+    generation = _generation(answering, by_profile=bool(version))
+    return RetrieveAndConverseAnswerer(clients, search, generation, conversations, _meanwhile())
+
+
+def _meanwhile() -> Meanwhile:
+    """A session is signed when there is an answer: time to get the key, where sessions are signed."""
+    from kbfleet.settings.asking import AskSettings
+
+    return _session_secret().read_meanwhile if read(AskSettings).session_secret_arn else nullcontext
+
+
+def _generation(answering: Answering, *, by_profile: bool) -> Generation:
+    from kbfleet.adapters.answerers import Generation
+    from kbfleet.domain.answer import NothingFoundWords
     from kbfleet.settings.asking import AskSettings
 
     settings = read(AskSettings)
-    answering = _answering(profile, version) if version else settings.by_default
     own_prompt = answering.prompt
-    secret_arn = "" if version else settings.prompt_template_secret_arn
+    secret_arn = "" if by_profile else settings.prompt_template_secret_arn
     guardrail = answering.guardrail
-    # A session is signed when there is an answer: time to get the key.
-    meanwhile = _session_secret().read_meanwhile
-    generation = Generation(
+    return Generation(
         fleet().model_arn(answering.model),
         NothingFoundWords(
             answering.nothing_found.english or settings.nothing_found_english,
@@ -729,25 +774,16 @@ def answerer(knowledge_store: str, profile: str = "", version: int = 0) -> Answe
         answering.temperature,
         answering.longest_answer,
     )
-    store = _store_type(knowledge_store)
-    search = _search_by(store, answering)
-    # Knowledge bases of type MANAGED have no RetrieveAndGenerate. Source: AWS documentation, Managed knowledge bases.
-    if answering.answerer is AnswererKind.RETRIEVE_AND_GENERATE and store.kind is not KnowledgeBaseKind.MANAGED:
-        clients = _answer_clients(RetrieveAndGenerateAnswerer.actions)
-        return RetrieveAndGenerateAnswerer(clients, search, generation, meanwhile)
-    from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
-    from kbfleet.adapters.sessions import LIFETIME
-
-    conversations = DynamoDBConversations(_table(), clock(), LIFETIME)
-    clients = _answer_clients(RetrieveAndConverseAnswerer.actions)
-    return RetrieveAndConverseAnswerer(clients, search, generation, conversations, meanwhile)
 
 
 def _answering(profile: str, version: int) -> Answering:
     """Raises: ProfileNotFound."""
     from kbfleet.domain.errors import ProfileNotFound
     from kbfleet.domain.profiles import ProfileName
+    from kbfleet.settings.asking import AskSettings
 
+    if not version:
+        return read(AskSettings).by_default
     found = profile_records().find(ProfileName(profile), version)
     if found is None:
         raise ProfileNotFound.of(profile, version)
@@ -872,6 +908,73 @@ def token_verifier() -> TokenVerifier:
         audience_claim=settings.token_audience_claim,
         tenant_claim=settings.token_tenant_claim,
         algorithms=settings.token_algorithms,
+    )
+
+
+@cache
+def golden_questions() -> GoldenQuestions:
+    from kbfleet.adapters.dynamodb.questions import DynamoDBGoldenQuestions
+
+    return DynamoDBGoldenQuestions(_table())
+
+
+@cache
+def question_watches() -> QuestionWatches:
+    from kbfleet.adapters.dynamodb.questions import DynamoDBQuestionWatches
+    from kbfleet.settings.questions import QuestionHistorySettings
+
+    return DynamoDBQuestionWatches(_table(), read(QuestionHistorySettings).kept_for)
+
+
+@cache
+def question_runs() -> QuestionRuns:
+    from kbfleet.adapters.sqs_question_runs import SqsQuestionRuns
+    from kbfleet.settings.questions import QuestionQueueSettings
+
+    queue_url = read(QuestionQueueSettings).question_queue_url
+    return SqsQuestionRuns(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
+
+
+@cache
+def question_runner() -> QuestionRunner:
+    from kbfleet.adapters.dynamodb.questions import DynamoDBSearchPace
+    from kbfleet.refused_answers import tell_of_breach
+    from kbfleet.settings.questions import QuestionPaceSettings
+    from kbfleet.usecases.question_running import QuestionRunner
+
+    def breached(tenant: AskableTenant, error: IsolationBreached) -> None:
+        tell_of_breach(tenant, error, announcements=announcements, clock=clock)
+
+    return QuestionRunner(
+        registry=registry(),
+        tenants=askable_tenant_records(),
+        questions=golden_questions(),
+        watches=question_watches(),
+        retrievers=retriever,
+        answerers=answerer,
+        pace=DynamoDBSearchPace(_table(), read(QuestionPaceSettings).interval),
+        runs=question_runs(),
+        names=fleet().names,
+        clock=clock(),
+        pause=lambda wait: sleep(wait.total_seconds()),
+        breached=breached,
+        bucket_contents=bucket_contents(),
+        announcements=announcements(),
+    )
+
+
+def question_rounds() -> QuestionRounds:
+    from kbfleet.adapters.dynamodb.rounds import DynamoDBTenantRounds
+    from kbfleet.settings.questions import QuestionPaceSettings
+    from kbfleet.usecases.question_rounds import QuestionRounds
+
+    return QuestionRounds(
+        registry=registry(),
+        watches=question_watches(),
+        runs=question_runs(),
+        rounds=DynamoDBTenantRounds(_table(), "QUESTIONS"),
+        clock=clock(),
+        interval=read(QuestionPaceSettings).interval,
     )
 
 

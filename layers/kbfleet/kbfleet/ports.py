@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from kbfleet.domain.alert import Alert
-    from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry
+    from kbfleet.domain.answer import AskableTenant, Asker, Exchange, GeneratedAnswer, Inquiry, Source
     from kbfleet.domain.caller import Caller
     from kbfleet.domain.capacity import RoomCount
     from kbfleet.domain.convergence import Convergence
@@ -39,6 +39,14 @@ if TYPE_CHECKING:
     from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
     from kbfleet.domain.profiles import Ingestion, Profile, ProfileName
+    from kbfleet.domain.question_runs import (
+        ChangedDocuments,
+        QuestionRun,
+        QuestionsJudged,
+        QuestionWatch,
+        RunRequest,
+    )
+    from kbfleet.domain.questions import QuestionSet
     from kbfleet.domain.reconciliation import Reconciliation, TenantRound
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.domain.service_role import ServiceRole
@@ -775,6 +783,8 @@ class Announcements(Protocol):
 
     def fleet_diagnosed(self, diagnosis: FleetDiagnosis) -> None: ...
 
+    def questions_judged(self, judged: QuestionsJudged) -> None: ...
+
 
 class TaskCallbacks(Protocol):
     """Answers to a state machine's task that waits by token. A task that no longer waits is not an error."""
@@ -1102,6 +1112,16 @@ class BucketContents(Protocol):
         """
         ...
 
+    def changed(self, bucket: str, since: datetime, most: int) -> ChangedDocuments:
+        """Documents that were put or deleted since then, the newest change first, as far as some pages of the list go.
+
+        Args:
+            most: so many are named.
+
+        Raises: as `versions`.
+        """
+        ...
+
     def compared(self, bucket: str, answered_from: AnsweredFrom, left_out: Set[str], after: str | None) -> ComparedPage:
         """What has become of the documents that are answered from, a page of the bucket's list.
 
@@ -1213,4 +1233,72 @@ class PassageSearch(Protocol):
 
         Raises: AccessRefused when the credentials do not open the knowledge base; Throttled, NotReadyYet, AwsRefusal.
         """
+        ...
+
+
+class GoldenQuestions(Protocol):
+    """Texts of tenants: of one life, at rest encrypted, and in no log."""
+
+    def find(self, life: Life) -> QuestionSet:
+        """Without any, an empty one."""
+        ...
+
+    def save(self, questions: QuestionSet) -> QuestionSet:
+        """Stores all of them, or none. Returns: them with their new version.
+
+        Raises: ConcurrentUpdate when they were stored since they were read.
+        """
+        ...
+
+
+class QuestionWatches(Protocol):
+    """What is known of tenants' golden questions, and their runs. Nothing of it is a text."""
+
+    def find(self, life: Life) -> QuestionWatch: ...
+
+    def known(self, lives: Sequence[Life]) -> Iterator[QuestionWatch]:
+        """What is known of each of them, where anything is. Raises: Throttled."""
+        ...
+
+    def save(self, watch: QuestionWatch, ended: QuestionRun | None = None) -> QuestionWatch:
+        """Stores it, and with it the run that has ended; both, or none. Returns: it with its new version.
+
+        Raises: ConcurrentUpdate when it was stored since it was read, or erased.
+        """
+        ...
+
+    def runs(self, life: Life, limit: int) -> Sequence[QuestionRun]:
+        """Those that have ended, the newest first, as long as they are kept."""
+        ...
+
+
+class SearchPace(Protocol):
+    """How fast golden questions may be searched for, by the whole fleet together."""
+
+    def next(self, now: datetime) -> datetime:
+        """From when on one search may be made. Nobody else gets that place. Raises: Throttled."""
+        ...
+
+
+class QuestionRuns(Protocol):
+    """Asks for parts of runs of golden questions. However often one is asked for, it is made once. Each raises
+    Retryable, AwsRefusal."""
+
+    def request(self, life: Life, request: RunRequest | None, *, after: timedelta) -> None:
+        """
+        Args:
+            request: `None` if what was begun is to go on, and what is known is to follow questions that have changed.
+            after: until when it waits at least; in whole seconds.
+        """
+        ...
+
+    def later(self, life: Life, request: RunRequest) -> None:
+        """As `request`, when what was ingested has had time to show."""
+        ...
+
+
+class Retriever(Protocol):
+    def retrieve(self, tenant: AskableTenant, inquiry: Inquiry, bucket_name: str) -> Sequence[Source]:
+        """What an answer would rest on, the nearest passage first. Arguments and errors are as of an `Answerer`; a
+        conversation is not taken up."""
         ...

@@ -28,6 +28,7 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.DocumentNotFound, HTTPStatus.NOT_FOUND),
     (errors.ProfileNotFound, HTTPStatus.NOT_FOUND),
     (errors.ProfileInUse, HTTPStatus.CONFLICT),
+    (errors.QuestionNotFound, HTTPStatus.NOT_FOUND),
     (errors.TenantBusy, HTTPStatus.CONFLICT),
     (errors.RereadingNotAccepted, HTTPStatus.CONFLICT),
     (errors.TenantNotActive, HTTPStatus.CONFLICT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
@@ -364,6 +365,63 @@ class ChecksForbidden(FunctionForbidden):
         fleet.upload(TENANT, "anchors.md", b"An anchor is sold by the kilogram.")
 
 
+class QuestionsForbidden(FunctionForbidden):
+    page = "question-runs-failing"
+    title = "QuestionRunsFailingAlarm"
+    function = "RunQuestionsFunction"
+    queue = "QuestionQueue"
+
+    def prepare(self, fleet: Fleet) -> None:
+        super().prepare(fleet)
+        fleet.succeeds(f"kbfleet questions add {TENANT} 'What is an oar sold in?' --expect oars.md")
+
+    def use(self, fleet: Fleet) -> None:
+        fleet.succeeds(f"kbfleet questions run {TENANT} --no-wait")
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        super().tidy_up(fleet)
+        _remove_questions(fleet)
+
+
+class QuestionRegressed(Trouble):
+    """A document is replaced by a wrong one, after the question that expects it was known to pass."""
+
+    page = "questions-regressed"
+    title = f"{TENANT}: 1 of 1 questions no longer finds its document"
+    cause = "rudders.md"
+    values: ClassVar = {"key": "rudders.md"}
+    key = "rudders.md"
+    good = b"A rudder steers the boat. A rudder costs forty euros."
+
+    def prepare(self, fleet: Fleet) -> None:
+        self._put(fleet, self.good)
+        fleet.succeeds(f"kbfleet questions add {TENANT} 'What does a rudder cost?' --expect {self.key}")
+        for _ in range(2):
+            fleet.succeeds(f"kbfleet questions run {TENANT}")
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.client("s3").delete_object(Bucket=fleet.tenant(TENANT)["bucket_name"], Key=self.key)
+        fleet.succeeds(f"kbfleet sync start {TENANT}")
+        for _ in range(2):
+            fleet.run(f"kbfleet questions run {TENANT}")
+
+    def take_away(self, fleet: Fleet) -> None:
+        self._put(fleet, self.good)
+        fleet.succeeds(f"kbfleet questions run {TENANT}")
+
+    def tidy_up(self, fleet: Fleet) -> None:
+        _remove_questions(fleet)
+
+    def _put(self, fleet: Fleet, content: bytes) -> None:
+        fleet.upload(TENANT, self.key, content)
+        fleet.succeeds(f"kbfleet sync start {TENANT}")
+
+
+def _remove_questions(fleet: Fleet) -> None:
+    for question in json.loads(fleet.succeeds(f"kbfleet questions list {TENANT} --json"))["questions"]:
+        fleet.succeeds(f"kbfleet questions remove {TENANT} {question['id']}")
+
+
 class CollectionForbidden(FunctionForbidden):
     page = "failures-uncollected"
     title = "FailuresUncollectedAlarm"
@@ -475,6 +533,8 @@ TROUBLES: tuple[type[Trouble], ...] = (
     SomebodysBucket,
     TicksForbidden,
     ChecksForbidden,
+    QuestionsForbidden,
+    QuestionRegressed,
     CollectionForbidden,
     RetryForbidden,
     OnboardingMalformed,

@@ -390,6 +390,12 @@ class RetrieveAndConverseAnswerer:
             self._conversations.add(tenant.this_life, conversation, *kept)
         return replace(answer, conversation=conversation, passages=len(sources))
 
+    def retrieve(self, tenant: AskableTenant, inquiry: Inquiry, bucket_name: str) -> Sequence[Source]:
+        """`kbfleet.ports.Retriever`: what an answer would rest on."""
+        sources = self._retrieved(tenant, inquiry, str(inquiry.question))
+        require_own(sources, bucket_name, tenant.tenant_id)
+        return sources
+
     def _end(self, tenant: AskableTenant, conversation: str, breach: IsolationBreached) -> None:
         try:
             self._conversations.end(tenant.this_life, conversation)

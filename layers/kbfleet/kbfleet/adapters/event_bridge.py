@@ -15,6 +15,7 @@ from kbfleet.contracts.events import (
     JOB_STATE_CHANGE,
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
+    QUESTIONS_JUDGED,
     RECONCILIATION_REPORT,
     SYNC_HELD,
     TENANT_DIAGNOSED,
@@ -26,6 +27,7 @@ from kbfleet.contracts.events import (
     IsolationBreachedDetail,
     IsolationVerifiedDetail,
     JobStateChangeDetail,
+    QuestionsJudgedDetail,
     ReconciliationDetail,
     SyncHeldDetail,
     TenantDiagnosedDetail,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.ingestion_job import JobStateChange
     from kbfleet.domain.isolation import Breach, IsolationVerified
     from kbfleet.domain.names import TenantId
+    from kbfleet.domain.question_runs import QuestionsJudged
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.tenant import TenantStateChange
     from kbfleet.domain.workflow import WorkflowFailure
@@ -107,6 +110,9 @@ class EventBridgeAnnouncements:
 
     def fleet_diagnosed(self, diagnosis: FleetDiagnosis) -> None:
         self._put(TENANT_SOURCE, FLEET_DIAGNOSED, FleetDiagnosedDetail.from_domain(diagnosis))
+
+    def questions_judged(self, judged: QuestionsJudged) -> None:
+        self._put(TENANT_SOURCE, QUESTIONS_JUDGED, QuestionsJudgedDetail.from_domain(judged))
 
     def _put(self, source: str, detail_type: str, detail: BaseModel) -> None:
         """PutEvents reports inside a successful answer that the bus did not take the event.

@@ -27,6 +27,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.failed_documents import BucketDocument, DocumentObject
 from kbfleet.domain.finding import Drift
+from kbfleet.domain.question_runs import ChangedDocuments
 from kbfleet.domain.survey import PresentVersion
 from kbfleet.domain.uploads import MAX_METADATA_BYTES, METADATA_SUFFIX, StoredObject
 from kbfleet.ports import ComparedPage, EntryPage, VersionPage
@@ -61,6 +62,8 @@ _ABORT_UPLOADS = "kbfleet-abort-incomplete-uploads"
 _UPLOAD_DAYS = 7
 """After which what an upload in parts has left unfinished is deleted: nobody sees it, and it costs."""
 _BUCKETS_A_PAGE = 1_000
+_PAGES_OF_CHANGES = 10
+"""Of a thousand versions each, that are looked through for what has changed: about a second."""
 KEYS_A_PAGE = 1_000
 """The most. Source: AWS documentation, ListObjectsV2."""
 KEYS_A_DOCUMENT = 3
@@ -555,6 +558,21 @@ class S3BucketContents:
         more = page["IsTruncated"]
         following = json.dumps([page["NextKeyMarker"], page["NextVersionIdMarker"]]) if more else None
         return VersionPage([*versions, *gone], following)
+
+    def changed(self, bucket: str, since: datetime, most: int) -> ChangedDocuments:
+        place: Any = {}
+        changed: dict[str, datetime] = {}
+        for _ in range(_PAGES_OF_CHANGES):
+            with translated(f"bucket {bucket}"):
+                page = self._client.list_object_versions(Bucket=bucket, ExpectedBucketOwner=self._account, **place)
+            listed = (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+            newest = {each["Key"]: each["LastModified"] for each in listed if each["IsLatest"]}
+            changed |= {key: at for key, at in newest.items() if at >= since and not key.endswith("/")}
+            if not page["IsTruncated"]:
+                break
+            place = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+        keys = sorted(changed, key=lambda key: (-changed[key].timestamp(), key))
+        return ChangedDocuments(tuple(keys[:most]), max(0, len(keys) - most))
 
     def compared(self, bucket: str, answered_from: AnsweredFrom, left_out: Set[str], after: str | None) -> ComparedPage:
         # A key's versions may go on behind the end of a page: what has become of the last key is counted with the next.

@@ -18,7 +18,9 @@ from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLo
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
-from kbfleet.domain.names import DataSourceReference, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
+from kbfleet.domain.question_runs import ChangedDocuments, QuestionsJudged, Regression
+from kbfleet.domain.questions import QuestionId
 from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import DisplayName, ProvisioningRequest, TenantStateChange
 from kbfleet.domain.tenant_status import TenantStatus
@@ -51,6 +53,7 @@ ISOLATION_VERIFIED = "Isolation Verified"
 
 TENANT_DIAGNOSED = "Tenant Diagnosed"
 FLEET_DIAGNOSED = "Fleet Diagnosed"
+QUESTIONS_JUDGED = "Questions Judged"
 
 ONBOARDING_REQUESTED = "Tenant Onboarding Requested"
 
@@ -595,6 +598,72 @@ class FleetDiagnosedDetail(BaseModel):
         return FleetDiagnosis(self.occurred_at, tuple(SharedLoss(loss.kind, loss.name) for loss in self.losses))
 
 
+class RegressionDetail(BaseModel):
+    """A golden question that was known to pass, and does not any more."""
+
+    model_config = ConfigDict(frozen=True)
+
+    question_id: QuestionId
+    since: datetime
+    after_sync: datetime | None = None
+    passed_at: datetime | None = None
+
+    def to_domain(self) -> Regression:
+        return Regression(self.question_id, self.since, self.after_sync, self.passed_at)
+
+
+class QuestionsJudgedDetail(BaseModel):
+    """`detail` of our event "Questions Judged": golden questions of a tenant that were known to pass do not any more.
+    Without `regressions`, what had been wrong is over. `changed` are documents that have changed since they passed
+    last, beside `changed_left_out` more; `null` where nobody could look. No question is in it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    life: LifeNumber = 1
+    occurred_at: datetime
+    asked: int
+    regressions: tuple[RegressionDetail, ...] = ()
+    changed: tuple[str, ...] | None = None
+    changed_left_out: int = 0
+    worse: bool = False
+
+    @classmethod
+    def from_domain(cls, judged: QuestionsJudged) -> Self:
+        changed = judged.changed
+        return cls(
+            identity=judged.identity,
+            tenant_id=judged.tenant_id,
+            life=judged.of_life.number,
+            occurred_at=judged.at,
+            asked=judged.asked,
+            regressions=tuple(
+                RegressionDetail(
+                    question_id=each.question_id,
+                    since=each.since,
+                    after_sync=each.after_sync,
+                    passed_at=each.passed_at,
+                )
+                for each in judged.regressions
+            ),
+            changed=changed.keys if changed is not None else None,
+            changed_left_out=changed.left_out if changed is not None else 0,
+            worse=judged.worse,
+        )
+
+    def to_domain(self) -> QuestionsJudged:
+        return QuestionsJudged(
+            self.identity,
+            Life(self.tenant_id, self.life),
+            self.occurred_at,
+            self.asked,
+            tuple(each.to_domain() for each in self.regressions),
+            ChangedDocuments(self.changed, self.changed_left_out) if self.changed is not None else None,
+            self.worse,
+        )
+
+
 class WorkflowFailedDetail(BaseModel):
     """`detail` of our events "Provisioning Failed" and "Offboarding Failed"."""
 
@@ -698,6 +767,11 @@ class FleetDiagnosedEvent(BaseModel):
 class TenantDiagnosedEvent(BaseModel):
     detail_type: Literal["Tenant Diagnosed"] = Field(alias="detail-type")
     detail: TenantDiagnosedDetail
+
+
+class QuestionsJudgedEvent(BaseModel):
+    detail_type: Literal["Questions Judged"] = Field(alias="detail-type")
+    detail: QuestionsJudgedDetail
 
 
 class IsolationVerifiedEvent(BaseModel):

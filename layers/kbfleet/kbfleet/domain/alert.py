@@ -22,6 +22,7 @@ from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, SeenIn
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.question_runs import ChangedDocuments, QuestionsJudged
 from kbfleet.domain.workflow import Workflow, WorkflowFailure
 
 MAX_COMMANDED = 60
@@ -467,6 +468,45 @@ def shared_loss_alert(diagnosis: FleetDiagnosis, deployment: Deployment) -> Aler
     )
 
 
+_NAMED_QUESTIONS = 20
+
+
+def question_alert(judged: QuestionsJudged, deployment: Deployment) -> Alert:
+    """What to say when golden questions that were known to pass do not any more. Of the questions, it has ids."""
+    tenant, regressions = str(judged.tenant_id), judged.regressions
+    first = min(regressions, key=lambda each: each.since)
+    since = f"the sync at {first.after_sync:%H:%M}" if first.after_sync is not None else f"{first.since:%H:%M}"
+    find = "finds its" if len(regressions) == 1 else "find their"
+    named = ", ".join(each.question_id for each in regressions[:_NAMED_QUESTIONS])
+    more = len(regressions) - _NAMED_QUESTIONS
+    return Alert(
+        identity=judged.identity,
+        severity=Severity.BROKEN,
+        title=f"{tenant}: {len(regressions)} of {judged.asked} questions no longer {find} document since {since}",
+        subject=tenant,
+        facts=(
+            ("Tenant", tenant),
+            ("Questions", f"{named} and {more} more" if more > 0 else named),
+            ("Failing since", f"{first.since:%Y-%m-%d %H:%M} UTC"),
+        ),
+        reasons=(_changed_documents(judged.changed),),
+        advice="Each was known to pass, and has failed twice: no document that is expected is among the first five "
+        "passages. Put right what has changed, or change what is expected; it is over once they pass again, or are "
+        "removed. This says what came first instead:",
+        command=deployment.command("questions results", tenant),
+        links=(deployment.runbook_link("questions-regressed"),),
+        harm=Harm.WRONG_ANSWERS,
+    )
+
+
+def _changed_documents(changed: ChangedDocuments | None) -> Reason:
+    if changed is None:
+        return Reason("Which documents have changed since they passed last could not be listed.")
+    if not changed.keys:
+        return Reason("No document has changed since they passed last: look at the index, and at its settings.")
+    return Reason("These documents have changed since they passed last.", changed.keys, changed.left_out)
+
+
 def breach_alert(breach: Breach, deployment: Deployment) -> Alert:
     """What to say when something is in a tenant's reach that is not its own. It claims no more than was looked at."""
     where, shown, harm = _SEEN[breach.seen_in]
@@ -515,6 +555,7 @@ ALARM_REMEDIES: frozenset[tuple[str, str]] = frozenset(
         ("kbfleet dlq redrive checks", "deletion-checks-failing"),
         ("kbfleet dlq redrive executions", "stopped-executions-unreported"),
         ("kbfleet dlq redrive failures", "failures-uncollected"),
+        ("kbfleet dlq redrive questions", "question-runs-failing"),
         ("kbfleet dlq redrive retries", "document-retries-failing"),
         ("kbfleet dlq redrive ticks", "ticks-failing"),
         ("kbfleet dlq redrive usage", "usage-uncounted"),

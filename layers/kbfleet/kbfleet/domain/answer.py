@@ -35,6 +35,7 @@ class Question(ValidatedText):
     """
 
     __slots__ = ()
+    most = MAX_QUESTION_LENGTH
 
     def __new__(cls, value: object) -> Self:
         if not isinstance(value, str):
@@ -42,9 +43,17 @@ class Question(ValidatedText):
         text = value.strip()
         if not text:
             raise InvalidInput("question", "must not be empty.")
-        if len(text) > MAX_QUESTION_LENGTH:
-            raise InvalidInput("question", f"has {len(text)} characters; at most {MAX_QUESTION_LENGTH} are allowed.")
+        if len(text) > cls.most:
+            raise InvalidInput("question", f"has {len(text)} characters; at most {cls.most} are allowed.")
         return super().__new__(cls, text)
+
+
+class LongQuestion(Question):
+    """The same with up to 10,000 characters, which knowledge bases of type MANAGED take. Source: AWS documentation,
+    Amazon Bedrock quotas, "User query length"."""
+
+    __slots__ = ()
+    most = 10_000
 
 
 class AnswerOutcome(StrEnum):

@@ -34,10 +34,11 @@ class KbfleetError(Exception):
 
 
 class InvalidInput(KbfleetError):
-    """A field of a request, event or command is not acceptable; `field` names it."""
+    """A field of a request, event or command is not acceptable; `field` names it, and `why` says the rest."""
 
     def __init__(self, field: str, what: str, *, remedy: str = "") -> None:
         self.field = field
+        self.why = what
         super().__init__(f"{field}: {what}", remedy=remedy)
 
 
@@ -118,6 +119,10 @@ class TicketRefused(KbfleetError):
 
     def __init__(self) -> None:
         super().__init__("The ticket does not open that document, or is over.", remedy="Ask again for one.")
+
+
+class QuestionNotFound(KbfleetError):
+    """The tenant has no golden question of that id."""
 
 
 class TokenRefused(KbfleetError):

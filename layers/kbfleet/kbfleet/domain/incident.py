@@ -58,12 +58,13 @@ class Concern(StrEnum):
     OFFBOARDING = "OFFBOARDING"
     ISOLATION = "ISOLATION"
     KNOWLEDGE = "KNOWLEDGE"
+    QUESTIONS = "QUESTIONS"
     ALARM = "ALARM"
     FLEET = "FLEET"
     """What all tenants share, with one subject: the fleet."""
 
 
-_SEEN_AGAIN_AND_AGAIN = {Concern.ISOLATION, Concern.KNOWLEDGE, Concern.FLEET}
+_SEEN_AGAIN_AND_AGAIN = {Concern.ISOLATION, Concern.KNOWLEDGE, Concern.QUESTIONS, Concern.FLEET}
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,8 @@ _USED_UP = {"CapacityExceeded": "a quota of the account is used up", "Throttled"
 
 CREDENTIALS_REFUSED = "credentials do not open the knowledge bases that the records name"
 SOME_DOCUMENTS = "some documents could not be ingested"
-_OUR_WORDS = {CREDENTIALS_REFUSED, SOME_DOCUMENTS, *CAUSES, *_USED_UP.values()}
+SOME_QUESTIONS = "some questions no longer find their document"
+_OUR_WORDS = {CREDENTIALS_REFUSED, SOME_DOCUMENTS, SOME_QUESTIONS, *CAUSES, *_USED_UP.values()}
 _OUR_WORDS |= {label for _, _, label, _ in _WELL_KNOWN}
 
 
@@ -117,6 +118,11 @@ def root_cause(kind: str, reason: str, *, tenant: str = "", error: str = "") -> 
 def own_documents(kind: str, tenant: str) -> RootCause:
     """What lies in a tenant's own documents: one cause, whatever is wrong with which of them."""
     return RootCause(_key(kind, f"of tenant {tenant}"), SOME_DOCUMENTS, kind)
+
+
+def own_questions(kind: str, tenant: str) -> RootCause:
+    """What a tenant's golden questions show: one cause, whatever they come to."""
+    return RootCause(_key(kind, f"of tenant {tenant}"), SOME_QUESTIONS, kind)
 
 
 def _key(*parts: str) -> str:

@@ -15,6 +15,7 @@ from kbfleet.domain.alert import (
     held_sync_alert,
     ingestion_alert,
     loss_alert,
+    question_alert,
     repair_of_ingestion,
     retry_alert,
     shared_loss_alert,
@@ -29,7 +30,8 @@ from kbfleet.domain.incident import Concern, Failure, Signal
 from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.root_cause import CREDENTIALS_REFUSED, RootCause, own_documents, root_cause
+from kbfleet.domain.question_runs import QuestionsJudged
+from kbfleet.domain.root_cause import CREDENTIALS_REFUSED, RootCause, own_documents, own_questions, root_cause
 from kbfleet.domain.workflow import Workflow, WorkflowFailure
 
 _CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
@@ -38,6 +40,7 @@ _RETRY = "sync retry-failed"
 _ISOLATION = "isolation"
 _KNOWLEDGE = "knowledge"
 _FLEET = "fleet"
+_QUESTIONS = "questions"
 _VERBS = {Workflow.PROVISION_TENANT: "tenant add", Workflow.OFFBOARD_TENANT: "tenant offboard"}
 
 
@@ -131,6 +134,7 @@ def of_workflow_success(
         Concern.DOCUMENTS,
         Concern.ISOLATION,
         Concern.KNOWLEDGE,
+        Concern.QUESTIONS,
     )
     ended = every if own is Concern.OFFBOARDING else (own,)
     # Step Functions can take an execution up again that has failed: it then has failed and succeeded.
@@ -178,6 +182,16 @@ def of_fleet_diagnosis(diagnosis: FleetDiagnosis, deployment: Deployment) -> tup
         causes = tuple(root_cause(_FLEET, loss.cause) for loss in diagnosis.losses)
         failure = Failure(causes, shared_loss_alert(diagnosis, deployment))
     return (Signal(diagnosis.identity, THE_FLEET, Concern.FLEET, diagnosis.at, failure),)
+
+
+def of_questions(judged: QuestionsJudged, deployment: Deployment) -> tuple[Signal, ...]:
+    """Golden questions that were known to pass do not any more, or none is left that does not. Each tenant has an
+    incident of its own: what is expected of its documents is its own."""
+    tenant, failure = str(judged.tenant_id), None
+    if judged.regressions:
+        cause = own_questions(_QUESTIONS, tenant)
+        failure = Failure((cause,), question_alert(judged, deployment), news=judged.worse)
+    return (Signal(judged.identity, tenant, Concern.QUESTIONS, judged.at, failure),)
 
 
 def of_alarm(

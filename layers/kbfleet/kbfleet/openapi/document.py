@@ -11,6 +11,7 @@ from kbfleet.domain.document_names import MAX_KEY_BYTES, document_id
 from kbfleet.domain.ingestion_job import JOB_NAME_PATTERN
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import ProfileName
+from kbfleet.domain.questions import QuestionId
 from kbfleet.openapi.operations import (
     AWS_ERRORS,
     GATEWAY_PROBLEMS,
@@ -144,6 +145,8 @@ def _path_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         yield _path_parameter("job", _JOB)
     if "{document}" in operation.path:
         yield _path_parameter("document", _DOCUMENT)
+    if "{question}" in operation.path:
+        yield _path_parameter("question", {"type": "string", **VALIDATED_TEXTS[QuestionId]})
 
 
 def _path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,14 @@ from kbfleet.contracts.documents import (
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
 from kbfleet.contracts.profiles import ProfileBody, ProfileCheckBody, ProfileQuery, ProfileRequest, ProfilesBody
+from kbfleet.contracts.questions import (
+    QuestionRunRequest,
+    QuestionRunsBody,
+    QuestionRunsQuery,
+    QuestionsBody,
+    QuestionsRequest,
+    RequestedRunBody,
+)
 from kbfleet.contracts.tenants import (
     ExecutionBody,
     OffboardingBody,
@@ -56,6 +64,7 @@ from kbfleet.domain.errors import (
     OffboardingBegun,
     ProfileInUse,
     ProfileNotFound,
+    QuestionNotFound,
     RereadingNotAccepted,
     TenantBusy,
     TenantNotActive,
@@ -446,6 +455,66 @@ OPERATIONS: tuple[Operation, ...] = (
         DocumentRetryBody,
         HTTPStatus.ACCEPTED,
         refusals=(InvalidInput, TenantNotFound, TenantNotActive, ConcurrentUpdate),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/questions",
+        "get_questions",
+        Caller.TRUSTED,
+        "The tenant's golden questions, and what is expected of their answers",
+        QuestionsBody,
+        refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.POST,
+        f"{_TENANTS}/questions",
+        "post_questions",
+        Caller.TRUSTED,
+        "Adds golden questions, or has them take the place of others: all of them, or none",
+        QuestionsBody,
+        body=QuestionsRequest,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ConcurrentUpdate),
+        example={
+            "questions": [
+                {
+                    "user_input": "How long is the warranty of the tent?",
+                    "reference_context_ids": ["handbook/rental-terms.pdf"],
+                    "contains": ["two years"],
+                }
+            ]
+        },
+    ),
+    Operation(
+        HTTPMethod.DELETE,
+        f"{_TENANTS}/questions/{{question}}",
+        "delete_question",
+        Caller.TRUSTED,
+        "Removes a golden question",
+        QuestionsBody,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive, QuestionNotFound, ConcurrentUpdate),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        f"{_TENANTS}/questions/runs",
+        "get_question_runs",
+        Caller.TRUSTED,
+        "The newest runs of the golden questions: which pass, which fail and why, and which are regressions",
+        QuestionRunsBody,
+        query=QuestionRunsQuery,
+        refusals=(InvalidInput, TenantNotFound),
+    ),
+    Operation(
+        HTTPMethod.POST,
+        f"{_TENANTS}/questions/runs",
+        "post_question_run",
+        Caller.TRUSTED,
+        "Has all golden questions asked soon",
+        RequestedRunBody,
+        HTTPStatus.ACCEPTED,
+        body=QuestionRunRequest,
+        body_optional=True,
+        refusals=(InvalidInput, TenantNotFound, TenantNotActive),
+        example={"answers": True},
     ),
     Operation(
         HTTPMethod.GET,

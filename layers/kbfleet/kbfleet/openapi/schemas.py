@@ -33,6 +33,7 @@ from kbfleet.domain.profiles import (
     PROFILE_NAME_PATTERN,
     ProfileName,
 )
+from kbfleet.domain.questions import QUESTION_ID_PATTERN, QuestionId
 from kbfleet.domain.tenant import MAX_NAME_LENGTH, DisplayName
 from kbfleet.domain.uploads import (
     CONTENT_TYPES,
@@ -94,6 +95,7 @@ VALIDATED_TEXTS: Mapping[type[ValidatedText], Schema] = {
         "pattern": f"^{PROFILE_NAME_PATTERN}$",
         "examples": ["office-documents"],
     },
+    QuestionId: {"minLength": 5, "maxLength": 21, "pattern": f"^{QUESTION_ID_PATTERN}$", "examples": ["q1a2b3c4d5e"]},
     UserId: {"minLength": 1, "maxLength": MAX_USER_ID_LENGTH, "pattern": r"^[^\u0000-\u001f\u007f-\u00a0]+$"},
 }
 """What the constructors of our value objects let through, as far as JSON Schema can say it. What surrounds a question

@@ -70,12 +70,14 @@ class AnswerSettings(EnvironmentSettings):
 
 
 class AskSettings(AnswerSettings):
-    """`prompt_template_secret_arn` is empty where answers are written by the answerer's own prompt."""
+    """`prompt_template_secret_arn` is empty where answers are written by the answerer's own prompt;
+    `session_secret_arn` and the words for nothing found, where nobody is given an answer or a session."""
 
-    nothing_found_english: str
-    nothing_found_japanese: str
+    nothing_found_english: str = ""
+    nothing_found_japanese: str = ""
     prompt_template_secret_arn: str = ""
     registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
+    session_secret_arn: str = ""
 
 
 class TokenSettings(EnvironmentSettings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,12 @@ from kbfleet.domain.errors import IsolationBreached
 from kbfleet.domain.names import Life
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime, timedelta
 
-    from kbfleet.domain.answer import AskableTenant, Asker, Inquiry
+    from kbfleet.domain.answer import AskableTenant, Asker, GeneratedAnswer, Inquiry, Source
     from kbfleet.domain.names import ResourceNames, TenantId
-    from kbfleet.ports import Answerer, AskableTenantRecords, Clock, Sessions
+    from kbfleet.ports import Answerer, AskableTenantRecords, Clock, Retriever, Sessions
 
 
 @dataclass(slots=True)
@@ -69,14 +70,51 @@ def ask(
     life = Life(asker.tenant_id, tenant.life)
     if session is not None:
         inquiry = replace(inquiry, conversation=sessions.conversation(session, asker, life))
-    try:
-        bucket_name = names.bucket(life)
+    generated = generate(tenant, inquiry, answerers=answerers, names=names, breached=breached)
+    following = session or (sessions.issue(generated.conversation, asker, life) if inquiry.kept else "")
+    return Answer(generated, tenant.freshness, tenant.documents_left_out, following, life)
+
+
+def generate(
+    tenant: AskableTenant,
+    inquiry: Inquiry,
+    *,
+    answerers: Callable[[str, str, int], Answerer],
+    names: ResourceNames,
+    breached: Callable[[AskableTenant, IsolationBreached], None],
+) -> GeneratedAnswer:
+    """What is answered, whoever asks. Arguments and errors are as of `ask`."""
+    with _told(tenant, breached):
+        bucket_name = names.bucket(tenant.this_life)
         answerer = answerers(tenant.knowledge_store, tenant.profile, tenant.profile_version)
         generated = answerer.answer(tenant, inquiry, bucket_name)
         # Again, and whoever answers: nothing leaves that rests on anything else.
-        require_own(generated.sources, bucket_name, asker.tenant_id)
+        require_own(generated.sources, bucket_name, tenant.tenant_id)
+    return generated
+
+
+def retrieve(
+    tenant: AskableTenant,
+    inquiry: Inquiry,
+    *,
+    retrievers: Callable[[str, str, int], Retriever],
+    names: ResourceNames,
+    breached: Callable[[AskableTenant, IsolationBreached], None],
+) -> Sequence[Source]:
+    """What an answer would rest on, the nearest passage first. Arguments and errors are as of `ask`."""
+    with _told(tenant, breached):
+        bucket_name = names.bucket(tenant.this_life)
+        retriever = retrievers(tenant.knowledge_store, tenant.profile, tenant.profile_version)
+        sources = retriever.retrieve(tenant, inquiry, bucket_name)
+        require_own(sources, bucket_name, tenant.tenant_id)
+    return sources
+
+
+@contextmanager
+def _told(tenant: AskableTenant, breached: Callable[[AskableTenant, IsolationBreached], None]) -> Iterator[None]:
+    """People hear of every passage that was found and is not the tenant's own."""
+    try:
+        yield
     except IsolationBreached as error:
         breached(tenant, error)
         raise
-    following = session or (sessions.issue(generated.conversation, asker, life) if inquiry.kept else "")
-    return Answer(generated, tenant.freshness, tenant.documents_left_out, following, life)

@@ -112,7 +112,8 @@ class DynamoDBTenantRegistry:
 
 
 class DynamoDBTenantRecords:
-    """`kbfleet.ports.TenantRecords` in DynamoDB: every item of the tenant's partition, and of its conversations'."""
+    """`kbfleet.ports.TenantRecords` in DynamoDB: every item of the tenant's partition, and of those of its
+    conversations and its golden questions."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -137,10 +138,10 @@ class DynamoDBTenantRecords:
 
     def _doomed(self, life: Life, keep_usage: bool) -> Iterator[dict[str, object]]:
         kept = ("PROFILE", _RECEIPT, *([_USAGE] if keep_usage else []))
-        for partition in (f"TENANT#{life.tenant_id}", f"CONVERSATION#{life.tenant_id}"):
+        for kind in ("TENANT", "CONVERSATION", "QUESTIONS"):
             found = self._table.query(
                 KeyConditionExpression="PK = :pk",
-                ExpressionAttributeValues=as_item({":pk": partition}),
+                ExpressionAttributeValues=as_item({":pk": f"{kind}#{life.tenant_id}"}),
                 ProjectionExpression="PK, SK",
                 ConsistentRead=True,
             )
