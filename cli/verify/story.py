@@ -77,7 +77,7 @@ def stores(trial: Trial, tenant_ids: Sequence[TenantId]) -> dict[TenantId, str]:
 
 @dataclass
 class Sighting:
-    """When a status was seen of something: the first and the last time, and the look before the first."""
+    """When a status was seen of something: the first and the last time; before it, when it was not so or not there."""
 
     before: float
     first: float
@@ -87,12 +87,17 @@ class Sighting:
 class Sightings:
     """Of everything that is watched, by what it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, began: float) -> None:
+        """Args: began: before which nothing of it was there."""
+        self._began = began
         self._seen: dict[tuple[str, str, str], Sighting] = {}
         self._looked: dict[tuple[str, str], float] = {}
 
-    def note(self, kind: str, identifier: str, status: str, now: float) -> None:
-        before = self._looked.get((kind, identifier), now)
+    def note(self, kind: str, identifier: str, status: str, now: float, age: Callable[[], float] = lambda: inf) -> None:
+        """Args: age: seconds since it was made; asked for when it is seen first, which may be long after that."""
+        if (kind, identifier) not in self._looked:
+            self._looked[kind, identifier] = max(self._began, now - max(0.0, age()))
+        before = self._looked[kind, identifier]
         sighting = self._seen.setdefault((kind, identifier, status), Sighting(before, now, now))
         sighting.last = now
         self._looked[kind, identifier] = now
@@ -124,10 +129,10 @@ def provision(trial: Trial, tenant_ids: Sequence[TenantId]) -> None:
     )
     with trial.within(PROVISIONING_SECONDS, *facts):
         trial.say(f"provisioning {len(tenant_ids)} tenants")
+        sightings = Sightings(trial.fleet.now())
         for tenant_id, store in stores(trial, tenant_ids).items():
             trial.fleet.api.provision(tenant_id, NAME, store, None)
             trial.requested.add(tenant_id)
-        sightings = Sightings()
 
         def ended() -> list[TenantStatus] | None:
             listed = {each.tenant_id: each.status for each in trial.fleet.api.tenants(None).tenants}
@@ -160,10 +165,24 @@ def _watch_resources(trial: Trial, tenant_id: TenantId, sightings: Sightings) ->
     kind, base_id = MANAGED if tenant.knowledge_store == MANAGED else "VECTOR", tenant.knowledge_base_id
     if not sightings.of(base_id, "ACTIVE"):
         base = agent.get_knowledge_base(knowledgeBaseId=base_id)["knowledgeBase"]
-        sightings.note(f"knowledge base {kind}", base_id, base["status"], trial.fleet.now())
+        sightings.note(
+            f"knowledge base {kind}",
+            base_id,
+            base["status"],
+            trial.fleet.now(),
+            lambda: trial.fleet.age(base["createdAt"]),
+        )
     if sightings.of(base_id, "ACTIVE") and not sightings.of(tenant.data_source_id or "", "AVAILABLE"):
         for source in _data_sources(agent, base_id):
-            sightings.note(f"data source {kind}", source["dataSourceId"], source["status"], trial.fleet.now())
+            source_id, status, now = source["dataSourceId"], source["status"], trial.fleet.now()
+            sightings.note(f"data source {kind}", source_id, status, now, partial(_age, trial, base_id, source_id))
+
+
+def _age(trial: Trial, knowledge_base_id: str, data_source_id: str) -> float:
+    """Lists do not say when something was made."""
+    agent = trial.fleet.client("bedrock-agent", patient=True)
+    found = agent.get_data_source(knowledgeBaseId=knowledge_base_id, dataSourceId=data_source_id)
+    return trial.fleet.age(found["dataSource"]["createdAt"])
 
 
 def _data_sources(agent: Any, knowledge_base_id: str) -> list[dict[str, Any]]:
@@ -454,7 +473,7 @@ def offboard(trial: Trial, tenant_ids: Iterable[TenantId]) -> None:
 
 def erase(trial: Trial, tenant_ids: Sequence[TenantId]) -> None:
     """Raises: Late when one is not gone in its time."""
-    sightings, begun, gone = Sightings(), set[TenantId](), dict[TenantId, TenantBody]()
+    sightings, begun, gone = Sightings(trial.fleet.now()), set[TenantId](), dict[TenantId, TenantBody]()
     agent = trial.fleet.client("bedrock-agent", patient=True)
     bases = {tenant_id: trial.look(tenant_id).knowledge_base_id for tenant_id in tenant_ids}
 

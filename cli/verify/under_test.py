@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import boto3
@@ -108,6 +108,10 @@ class FleetUnderTest:
     def between(self, began: datetime, ended: datetime) -> float:
         """Seconds between two times that AWS has told."""
         return (ended - began).total_seconds() * self.speed
+
+    def age(self, made: datetime) -> float:
+        """Seconds since a time that AWS has told, by the clock here."""
+        return self.between(made, datetime.now(UTC))
 
     def alerts_left(self) -> AlertsLeft:
         """Raises: FleetUnreachable."""

@@ -192,6 +192,9 @@ class VirtualFleetUnderTest(FleetUnderTest):
     def sleep(self, seconds: float) -> None:
         self.fleet.timeline.run_for(seconds)
 
+    def age(self, made: datetime) -> float:
+        return self.now() - made.timestamp()
+
     def alerts_left(self) -> AlertsLeft:
         return AlertsLeft(self.bends.undelivered, 0)
 

@@ -459,6 +459,31 @@ class TestRepairsInParts:
         assert tenant_id not in report.repairs
         assert (len(report.repairs), report.repairs_left) == (4, 1)
 
+    def test_who_is_done_while_its_execution_is_asked_for_is_not_begun_anew(
+        self, broken: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its record was read with the lease; and the execution that has it has ended by now."""
+        (tenant_id, *_) = look(broken, repair=True).repairs
+        self.begin(broken, tenant_id)
+        find, is_running = broken.registry.find, broken.executions.is_running
+        read: list[TenantId] = []
+
+        def found(asked: TenantId) -> Any:
+            read.append(asked)
+            return find(asked)
+
+        def ends_in_between(execution: str) -> bool:
+            if read[-1:] == [tenant_id] and broken.registry.get(tenant_id).lease is not None:
+                self.end(broken, tenant_id)
+            return is_running(execution)
+
+        monkeypatch.setattr(broken.registry, "find", found)
+        monkeypatch.setattr(broken.executions, "is_running", ends_in_between)
+        started = len(broken.executions.requests)
+        report = look(broken, repair=True)
+        assert tenant_id not in report.repairs
+        assert not any(asked["tenant_id"] == tenant_id for asked in list(broken.executions.requests.values())[started:])
+
     @pytest.mark.parametrize("kept", ["losses", "within"])
     def test_what_was_recorded_before_a_repair_is_not_repaired_once_more(self, broken: Fleet, kept: str) -> None:
         """At scale, nobody looks at it again before the next round: each run would repair the same tenants."""

@@ -131,6 +131,7 @@ def start_provisioning(
     occurrence: str | None = None,
     must_exist: bool = False,
     accept_rereading: bool = False,
+    fence: int | None = None,
 ) -> Execution:
     """Starts an execution, or gives the one that is converging the tenant already.
 
@@ -140,14 +141,18 @@ def start_provisioning(
             often it is delivered.
         must_exist: whether the request is to change a tenant only, not to add one.
         accept_rereading: whether all documents may be read again for another profile.
+        fence: of the record for which it is wanted; if it is another one, somebody has worked at the tenant since.
 
     Raises:
+        ConcurrentUpdate: it is wanted for a record that is not there any more.
         KnowledgeStoreNotOffered, TenantOffboarding, ProfileNotFound: before anything is written.
         InvalidInput, RereadingNotAccepted: the profile cannot be taken up; also before anything is written.
         TenantNotFound, TenantOffboarded: there is no such tenant, or no more, although there must be.
         TenantBusy: the execution that is converging it does so for another tier or name.
     """
     stored = registry.find(request.tenant_id)
+    if fence is not None:
+        _require_unchanged(stored, request.tenant_id, fence)
     existing = _provisioned_before(stored)
     request = request.of(existing)
     if existing is None and must_exist:
@@ -169,6 +174,9 @@ def start_provisioning(
             )
         if at_work is not None:
             return at_work
+        if fence is not None and stored is not None and stored.leased_at(now):
+            # It has ended: either before this was read, or in between, and then it has done what is wanted.
+            _require_unchanged(registry.find(request.tenant_id), request.tenant_id, fence)
     name = f"{request.tenant_id}-{occurrence}" if occurrence else execution_name(request.tenant_id, now)
     if occurrence:
         # Before anything is written: the tenant may be gone by now.
@@ -188,6 +196,11 @@ def start_provisioning(
         return executions.start(name, {key: value for key, value in arguments.items() if value is not None})
     except ResourceConflict:
         return executions.describe(name)  # delivered twice at once, and the other's execution has ended already
+
+
+def _require_unchanged(stored: Tenant | None, tenant_id: TenantId, fence: int) -> None:
+    if stored is None or stored.fence != fence:
+        raise ConcurrentUpdate(f"Somebody has worked at tenant {tenant_id} in between.", remedy="Look again.")
 
 
 def go_on_with_deletions(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from uuid import NAMESPACE_OID, uuid5
 
 from kbfleet.domain.diagnosis import SETTLED, THE_FLEET, Diagnosis, FleetDiagnosis, held
-from kbfleet.domain.errors import AwsRefusal, KbfleetError, NotReadyYet, Retryable
+from kbfleet.domain.errors import AwsRefusal, ConcurrentUpdate, KbfleetError, NotReadyYet, Retryable
 from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, content_lost
@@ -329,10 +329,12 @@ class _Repairs:
         for tenant in order:
             if len(begun) >= REPAIRS_AT_ONCE or self.clock.now() >= self.until:
                 break
-            if self._has_changed(tenant):
-                continue
+            if not tenant.leased_at(self.clock.now()) and tenant.updated_at > self.listed_at:
+                continue  # somebody has worked at it since: whether it still lacks something, the next look says
             try:
                 self._start(tenant)
+            except ConcurrentUpdate:
+                continue  # the same
             except (AwsRefusal, Retryable) as error:
                 # AWS that refuses one refuses the others, too.
                 troubles.append((tenant.tenant_id, error))
@@ -343,14 +345,6 @@ class _Repairs:
             else:
                 begun.append(tenant.tenant_id)
         return begun, len(order) - len(begun) - refused
-
-    def _has_changed(self, tenant: Tenant) -> bool:
-        """Whether somebody has worked at it since it was looked at: whether it still lacks something, the next look
-        says."""
-        if not tenant.leased_at(self.clock.now()) and tenant.updated_at > self.listed_at:
-            return True
-        stored = self.registry.find(tenant.tenant_id)
-        return stored is None or stored.fence != tenant.fence
 
     def _start(self, tenant: Tenant) -> None:
         """Run again at once, it finds what it has started: an execution has a name by the record that it was started
@@ -363,6 +357,7 @@ class _Repairs:
                 stores=self.stores,
                 clock=self.clock,
                 occurrence=str(uuid5(NAMESPACE_OID, f"{tenant.tenant_id}/repair/{tenant.fence}/{attempt}")),
+                fence=tenant.fence,
             )
             if execution.status == "RUNNING":
                 return
