@@ -151,7 +151,7 @@ class TestTheTable:
 class TestListing:
     def test_nothing_waits(self, stack: StackOnMoto) -> None:
         result = run("list")
-        assert (result.exit_code, result.stdout) == (0, "✓ Nothing waits in the 9 dead-letter queues.\n")
+        assert (result.exit_code, result.stdout) == (0, "✓ Nothing waits in the 10 dead-letter queues.\n")
 
     def test_what_waits_is_reported_with_its_reason_and_stays(self, stack: StackOnMoto) -> None:
         dead = SqsDeadLetters(stack.client("sqs"), queue_url=stack.resources["ChangeDeadLetterQueue"])

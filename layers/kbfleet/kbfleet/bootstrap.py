@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pkgutil import resolve_name
 from time import sleep
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,6 @@ if TYPE_CHECKING:
         QuestionRuns,
         QuestionWatches,
         RetrievalProbe,
-        Retriever,
         RetryRuns,
         RoomCounts,
         ServiceRoles,
@@ -702,7 +701,6 @@ def askable_tenants() -> AskableTenants:
     return AskableTenants(askable_tenant_records(), clock(), read(AskSettings).registry_cache)
 
 
-@cache
 def answerer(knowledge_store: str, profile: str = "", version: int = 0) -> Answerer:
     """The one for knowledge bases that keep their vectors in that type of store.
 
@@ -712,6 +710,12 @@ def answerer(knowledge_store: str, profile: str = "", version: int = 0) -> Answe
 
     Raises: ProfileNotFound.
     """
+    # A session is signed when there is an answer: time to get the key.
+    return _answerer(knowledge_store, profile, version, _session_secret().read_meanwhile)
+
+
+@cache
+def _answerer(knowledge_store: str, profile: str, version: int, meanwhile: Meanwhile) -> Answerer:
     from kbfleet.adapters.answerers import RetrieveAndGenerateAnswerer
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
     from kbfleet.domain.profiles import AnswererKind
@@ -722,17 +726,14 @@ def answerer(knowledge_store: str, profile: str = "", version: int = 0) -> Answe
     if answering.answerer is AnswererKind.RETRIEVE_AND_GENERATE and store.kind is not KnowledgeBaseKind.MANAGED:
         clients = _answer_clients(RetrieveAndGenerateAnswerer.actions)
         generation = _generation(answering, by_profile=bool(version))
-        return RetrieveAndGenerateAnswerer(clients, _search_by(store, answering), generation, _meanwhile())
-    return _retrieve_and_converse(knowledge_store, profile, version)
-
-
-def retriever(knowledge_store: str, profile: str = "", version: int = 0) -> Retriever:
-    """By which questions are searched for, whatever writes the answers. Arguments and errors are as of `answerer`."""
-    return _retrieve_and_converse(knowledge_store, profile, version)
+        return RetrieveAndGenerateAnswerer(clients, _search_by(store, answering), generation, meanwhile)
+    return _retrieve_and_converse(knowledge_store, profile, version, meanwhile)
 
 
 @cache
-def _retrieve_and_converse(knowledge_store: str, profile: str, version: int) -> RetrieveAndConverseAnswerer:
+def _retrieve_and_converse(
+    knowledge_store: str, profile: str, version: int, meanwhile: Meanwhile
+) -> RetrieveAndConverseAnswerer:
     from kbfleet.adapters.answerers import RetrieveAndConverseAnswerer
     from kbfleet.adapters.dynamodb.conversations import DynamoDBConversations
     from kbfleet.adapters.sessions import LIFETIME
@@ -742,14 +743,7 @@ def _retrieve_and_converse(knowledge_store: str, profile: str, version: int) -> 
     clients = _answer_clients(RetrieveAndConverseAnswerer.actions)
     search = _search_by(_store_type(knowledge_store), answering)
     generation = _generation(answering, by_profile=bool(version))
-    return RetrieveAndConverseAnswerer(clients, search, generation, conversations, _meanwhile())
-
-
-def _meanwhile() -> Meanwhile:
-    """A session is signed when there is an answer: time to get the key, where sessions are signed."""
-    from kbfleet.settings.asking import AskSettings
-
-    return _session_secret().read_meanwhile if read(AskSettings).session_secret_arn else nullcontext
+    return RetrieveAndConverseAnswerer(clients, search, generation, conversations, meanwhile)
 
 
 def _generation(answering: Answering, *, by_profile: bool) -> Generation:
@@ -950,8 +944,8 @@ def question_runner() -> QuestionRunner:
         tenants=askable_tenant_records(),
         questions=golden_questions(),
         watches=question_watches(),
-        retrievers=retriever,
-        answerers=answerer,
+        retrievers=partial(_retrieve_and_converse, meanwhile=nullcontext),
+        answerers=partial(_answerer, meanwhile=nullcontext),
         pace=DynamoDBSearchPace(_table(), read(QuestionPaceSettings).interval),
         runs=question_runs(),
         names=fleet().names,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kbfleet import responses
 from kbfleet.domain.document_names import MAX_KEY_BYTES, document_id
+from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion_job import JOB_NAME_PATTERN
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import ProfileName
@@ -179,7 +180,7 @@ def _meanings(operation: Operation) -> Iterator[tuple[HTTPStatus, str]]:
 def problem_kinds(operation: Operation) -> set[type[KbfleetError]]:
     """The errors that the handler of an operation may answer with, subclasses included."""
     declared = operation.refusals + (AWS_ERRORS if operation.caller is not Caller.ANYBODY else ())
-    return {kind for each in declared for kind in _family(each)}
+    return {kind for each in declared for kind in ((each,) if each is InvalidInput else _family(each))}
 
 
 def _family(kind: type[KbfleetError]) -> Iterator[type[KbfleetError]]:

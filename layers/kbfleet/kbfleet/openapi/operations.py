@@ -60,12 +60,15 @@ from kbfleet.domain.errors import (
     InvalidInput,
     IsolationBreached,
     JobNotFound,
+    KeySpelledOtherwise,
     KnowledgeStoreNotOffered,
     OffboardingBegun,
     ProfileInUse,
     ProfileNotFound,
+    ProfileRefused,
     QuestionNotFound,
     RereadingNotAccepted,
+    SessionRefused,
     TenantBusy,
     TenantNotActive,
     TenantNotFound,
@@ -99,7 +102,8 @@ class Operation:
         name: the handler's.
         summary: what it does; Markdown, one line.
         answer: what it answers with when all goes well; `None` for a JSON object of any kind.
-        refusals: the errors that its handler answers with, beside those of AWS. A class stands for its subclasses.
+        refusals: the errors that its handler answers with, beside those of AWS. A class stands for its
+            subclasses, but for InvalidInput: each operation has some of those.
         body_optional: whether no body at all means the same as `{}`.
         example: of the body.
     """
@@ -185,7 +189,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "Answers a question from the documents of the tenant that the token names",
         AskResponse,
         body=AskRequest,
-        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ProfileNotFound, IsolationBreached),
+        refusals=(
+            InvalidInput,
+            SessionRefused,
+            TenantNotFound,
+            TenantNotActive,
+            ProfileNotFound,
+            IsolationBreached,
+        ),
         example={"question": "How long is the warranty of the tent?"},
     ),
     Operation(
@@ -196,7 +207,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "The same for a back end, which may ask for every tenant",
         AskResponse,
         body=TenantAskRequest,
-        refusals=(InvalidInput, TenantNotFound, TenantNotActive, ProfileNotFound, IsolationBreached),
+        refusals=(
+            InvalidInput,
+            SessionRefused,
+            TenantNotFound,
+            TenantNotActive,
+            ProfileNotFound,
+            IsolationBreached,
+        ),
         example={"question": "How long is the warranty of the tent?", "user_id": "mina"},
     ),
     Operation(
@@ -223,6 +241,7 @@ OPERATIONS: tuple[Operation, ...] = (
             InvalidInput,
             KnowledgeStoreNotOffered,
             ProfileNotFound,
+            ProfileRefused,
             RereadingNotAccepted,
             TenantNotFound,
             TenantNotActive,
@@ -345,7 +364,7 @@ OPERATIONS: tuple[Operation, ...] = (
         UploadBody,
         HTTPStatus.CREATED,
         body=UploadRequest,
-        refusals=(InvalidInput, TenantNotFound, TenantNotActive),
+        refusals=(InvalidInput, KeySpelledOtherwise, TenantNotFound, TenantNotActive),
         example={
             "key": "handbook/rental-terms.pdf",
             "content_type": "application/pdf",
@@ -552,7 +571,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Makes this the newest version of the profile, unless the newest says the same",
         ProfileBody,
         body=ProfileRequest,
-        refusals=(InvalidInput, ConcurrentUpdate),
+        refusals=(InvalidInput, ProfileRefused, ConcurrentUpdate),
         example=_PROFILE_EXAMPLE,
     ),
     Operation(

@@ -71,13 +71,12 @@ class AnswerSettings(EnvironmentSettings):
 
 class AskSettings(AnswerSettings):
     """`prompt_template_secret_arn` is empty where answers are written by the answerer's own prompt;
-    `session_secret_arn` and the words for nothing found, where nobody is given an answer or a session."""
+    the words for nothing found, where nobody is given an answer."""
 
     nothing_found_english: str = ""
     nothing_found_japanese: str = ""
     prompt_template_secret_arn: str = ""
     registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
-    session_secret_arn: str = ""
 
 
 class TokenSettings(EnvironmentSettings):
