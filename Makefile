@@ -79,9 +79,9 @@ newest: $(INSTALLED) ## The emulator's own tests with the newest botocore; minut
 	@$(NEWEST)/bin/python -c 'import botocore; print("botocore", botocore.__version__)'
 	@$(NEWEST)/bin/python -m pytest -q emulator/tests
 
-scans: $(INSTALLED) ## Install what reads scans, some 250 MB, and try the emulator's readers with it
+scans: $(INSTALLED) ## Install what reads scans, some 250 MB, and try the emulator's readers and a tenant's scan with it
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/ocr.txt
-	@$(BIN)/python -m pytest -q -rs emulator/tests/test_conformance_documents.py
+	@$(BIN)/python -m pytest -q -rs emulator/tests/test_conformance_documents.py tests/workflow/test_scans.py
 
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
 	@$(BIN)/kbfleet-local up

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks import emulator as emulator_benchmark
 from benchmarks import growth as growth_benchmark
@@ -23,6 +24,7 @@ from benchmarks.ingestion.starvation import Beside, beside_a_noisy_tenant
 from benchmarks.ingestion.workloads import workloads
 from benchmarks.manuals import measure as manuals_benchmark
 from benchmarks.manuals.library import NotHereError
+from benchmarks.profiles import measure as profiles_benchmark
 from benchmarks.report import Measurement, show
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Benchmarks, as tables with targets.")
@@ -64,6 +66,29 @@ def manuals(
         console.print(f"Skipped: {reason}")
         return
     _exit(passed)
+
+
+@app.command()
+def profiles(
+    collection: Annotated[
+        Literal["company-files", "scans", "price-lists", "manuals"] | None,
+        typer.Option(help="By default, all of them."),
+    ] = None,
+) -> None:
+    """What each shipped profile finds in files, scans, price lists and long manuals, in Japanese and English."""
+    rows: list[profiles_benchmark.Row] = []
+    table = Table(*profiles_benchmark.HEADINGS, title="Profiles", title_justify="left")
+    with console.status("") as status:
+        for found in profiles_benchmark.measure(collection):
+            if isinstance(found, profiles_benchmark.Skipped):
+                console.print(f"Skipped: {found.collection}, {found.profile}: {found.reason}")
+                continue
+            status.update(f"Measured: {found.collection}, {found.profile}")
+            rows.append(found)
+            table.add_row(*profiles_benchmark.cells(found))
+    console.print(table)
+    others = profiles_benchmark.apart(rows)
+    console.print(f"{len(others)} rows differ from default by five points or more.")
 
 
 @app.command()

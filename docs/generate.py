@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kbfleet.contracts import parse
 from kbfleet.contracts.profiles import ProfileFile
 from kbfleet.openapi.document import document
 from kbfleet.openapi.schemas import standing_alone
@@ -141,6 +142,45 @@ def prices_of_tokyo() -> str:
     return markdown(PRICE_HEADINGS, price_rows(Prices.of_region("ap-northeast-1")))
 
 
+def costs_of_profiles() -> str:
+    """What reading pages and answering questions costs by each shipped profile, as `kbfleet costs --profile` has it."""
+    sys.path.insert(0, str(ROOT))
+    from cli.costs.by_profile import chosen
+    from cli.costs.estimate import Manner, Workload, estimate
+    from cli.costs.prices import Prices
+    from cli.costs.stack_parts import stack_parts
+    from cli.costs.tables import amount, markdown
+    from cli.profile_file import read_profile
+
+    thousand_pages = Workload(tenants=1, documents=100, pages=10)
+    columns = [(region, geography) for region, geography in (("us-east-1", "us."), ("ap-northeast-1", "apac."))]
+
+    def of(path: Path | None, region: str, geography: str) -> tuple[str, str]:
+        prices, manner, store = Prices.of_region(region), None, "S3_VECTORS"
+        if path is not None:
+            text = read_profile(path).model_dump_json(exclude_unset=True).replace('"apac.', f'"{geography}')
+            file = parse(ProfileFile, json.loads(text))
+            asked = chosen(file.name, file.request, prices)
+            prices, manner, store = prices.of_profile(asked.profile), Manner.of(asked.profile), asked.stores[0]
+        made = estimate(thousand_pages, prices, stack_parts(), manner)
+        return amount(made.for_a_document(store) * thousand_pages.documents), amount(
+            made.for_a_thousand_questions(store)
+        )
+
+    def row(name: str, path: Path | None) -> tuple[str, ...]:
+        costs = [of(path, *column) for column in columns]
+        return name, *(pages for pages, _ in costs), *(questions for _, questions in costs)
+
+    shipped = sorted((ROOT / "examples" / "profiles").glob("*.json"))
+    names = [region for region, _ in columns]
+    headings = (
+        "USD",
+        *(f"1,000 pages read in, {name}" for name in names),
+        *(f"1,000 questions, {name}" for name in names),
+    )
+    return markdown(headings, [row("default", None), *(row(path.stem, path) for path in shipped)])
+
+
 def facts_to_verify() -> str:
     """What `kbfleet verify` observes, and what a report that refutes it changes."""
     sys.path.insert(0, str(ROOT))
@@ -203,6 +243,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "not probed": not_probed,
     "prices": prices,
     "prices of Tokyo": prices_of_tokyo,
+    "costs of profiles": costs_of_profiles,
 }
 
 

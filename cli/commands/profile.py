@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +12,9 @@ from rich.console import RenderableType
 from cli.arguments import DEFAULT_STACK, Json, Region, Stack
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
+from cli.profile_file import read_profile
 from cli.terminal import DONE, Column, Details, Listing, counted, literal, present
-from kbfleet.contracts import parse
-from kbfleet.contracts.profiles import ProfileBody, ProfileChangeBody, ProfileCheckBody, ProfileFile, ProfilesBody
-from kbfleet.domain.errors import InvalidInput
+from kbfleet.contracts.profiles import ProfileBody, ProfileChangeBody, ProfileCheckBody, ProfilesBody
 from kbfleet.domain.profiles import Effect, ProfileName
 
 app = typer.Typer(help="How documents become knowledge, and how questions are answered.", no_args_is_help=True)
@@ -101,7 +99,7 @@ def put_profile(file: File, as_json: Json = False, stack: Stack = DEFAULT_STACK,
     def shown(body: ProfileBody) -> Iterator[RenderableType]:
         yield f"{DONE} Profile {body.name} is at version {body.version}."
 
-    wanted = _read(file)
+    wanted = read_profile(file)
     present(FleetApi.of_stack(stack, region).put_profile(wanted), shown, as_json=as_json)
 
 
@@ -117,7 +115,7 @@ def check_profile(file: File, as_json: Json = False, stack: Stack = DEFAULT_STAC
             said = f"is {_value(each.value)}: {literal(each.rule)} {literal(each.instead)}"
             yield f"[red]✗[/] {literal(each.field)} {said} [dim]({each.whose})[/]"
 
-    wanted = _read(file)
+    wanted = read_profile(file)
     body = FleetApi.of_stack(stack, region).check_profile(wanted)
     present(body, shown, as_json=as_json)
     if body.refusals:
@@ -136,7 +134,7 @@ def diff_profile(file: File, as_json: Json = False, stack: Stack = DEFAULT_STACK
         else:
             yield _changes(body.changes, body.newest)
 
-    wanted = _read(file)
+    wanted = read_profile(file)
     present(FleetApi.of_stack(stack, region).check_profile(wanted), shown, as_json=as_json)
 
 
@@ -156,12 +154,3 @@ def remove_profile(profile: Name, as_json: Json = False, stack: Stack = DEFAULT_
         yield f"{DONE} Profile {body.name} is removed; it was at version {body.version}."
 
     present(FleetApi.of_stack(stack, region).remove_profile(profile), shown, as_json=as_json)
-
-
-def _read(file: Path) -> ProfileFile:
-    """Raises: InvalidInput: it is no profile."""
-    try:
-        document = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInput("FILE", f"{file.name} is no JSON that can be read: {error}.") from error
-    return parse(ProfileFile, document)

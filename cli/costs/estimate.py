@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import ceil, inf
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,7 @@ from cli.costs.prices import Prices
 from cli.costs.ranges import NOTHING, Range, total
 from cli.costs.stack_parts import MONTH_MINUTES, StackParts
 from kbfleet.domain.answer import DEFAULT_PASSAGES
+from kbfleet.domain.profiles import Chunking, ChunkingKind, Profile
 
 STORES = ("S3_VECTORS", "OPENSEARCH_SERVERLESS", "MANAGED")
 KNOWLEDGE_BASES_OF_A_FLEET = {"S3_VECTORS": 100, "OPENSEARCH_SERVERLESS": 100, "MANAGED": 10_000}
@@ -26,17 +27,25 @@ TOKENS_OF_A_PAGE = Range(500, 1_000)
 """Assumed; a page of Japanese is nearer to the upper bound."""
 TOKENS_OF_A_CHUNK = 300
 """Bedrock's default chunking: about 300 tokens (AWS documentation, How content chunking works for knowledge bases)."""
+MOST_TOKENS_OF_A_VECTOR = 8_192
+"""Of what Titan Text Embeddings V2 takes; where nothing is divided, the rest of a document is not embedded."""
+SHORTEST_BY_MEANING = 0.25
+"""Of the longest: passages that end where the meaning changes. Assumed; the prose decides."""
+TOKENS_OF_A_PICTURE = Range(1_000, 3_000)
+"""Of a page that a model reads, with what it is told to do. How large the picture is that Bedrock gives to it is not
+documented; assumed."""
+TOKENS_TRANSCRIBED = Range(1, 1.5)
+"""What the model writes of a page, for each token of its text: tables take more as Markdown. Assumed."""
 BYTES_OF_A_TOKEN = 4
 """Of text, about; assumed."""
 DIMENSIONS = 1_024
-BYTES_OF_A_VECTOR = DIMENSIONS * 4
+BYTES_OF_A_NUMBER = 4
 """32-bit numbers (Amazon S3 User Guide, S3 Vectors)."""
 BYTES_BESIDE_A_VECTOR = Range(200, 1_500)
 """Its key, and what Bedrock and a metadata file say of it; assumed."""
 SMALLEST_PUT = 128 * 1024
 """Bytes that a PutVectors is charged for at least. How many vectors Bedrock puts at once is not documented."""
 VECTORS_OF_THE_FIRST_TIER = 100_000
-PASSAGES = DEFAULT_PASSAGES
 PROMPT_TOKENS = Range(300, 1_000)
 """Of the prompt around the passages; assumed."""
 QUESTION_TOKENS = 50
@@ -119,10 +128,6 @@ class Workload(BaseModel):
         return TOKENS_OF_A_PAGE * self.pages
 
     @property
-    def vectors_of_a_tenant(self) -> Range:
-        return self.tokens_of_a_document * self.documents / TOKENS_OF_A_CHUNK
-
-    @property
     def gigabytes(self) -> float:
         return self.all_documents * self.megabytes / 1024
 
@@ -130,6 +135,79 @@ class Workload(BaseModel):
     def jobs(self) -> Range:
         """Ingestion jobs a month. Changes that come together share one; at worst each has its own."""
         return Range(SYNCS_A_MONTH, SYNCS_A_MONTH + self.changed * self.documents) * self.tenants
+
+
+_CHUNK = Range.exactly(TOKENS_OF_A_CHUNK)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What costs are made of in the way in which documents become knowledge, and questions are answered.
+
+    Args:
+        divided: whether documents are divided into passages; else each is one, of as many tokens as it has.
+        chunk_tokens: of the text of a vector.
+        kept_tokens: of what is kept with a vector.
+        shown_tokens: of a passage that the model is shown.
+        repeated: how often each token is embedded, because passages overlap.
+        compared: how often each token is embedded beside that, to find where passages end.
+        parser: the id of the model that reads pages; `None` for Bedrock's own parser, which is free.
+        reranker: the id of the model that orders passages.
+    """
+
+    divided: bool = True
+    chunk_tokens: Range = _CHUNK
+    kept_tokens: Range = _CHUNK
+    shown_tokens: Range = _CHUNK
+    repeated: float = 1.0
+    compared: Range = NOTHING
+    passages: int = DEFAULT_PASSAGES
+    dimensions: int = DIMENSIONS
+    parser: str | None = None
+    reranker: str | None = None
+
+    @classmethod
+    def of(cls, profile: Profile) -> Manner:
+        ingestion, answering = profile.ingestion, profile.answering
+        plain = cls(
+            passages=answering.passages,
+            dimensions=ingestion.embedding.dimensions or DIMENSIONS,
+            parser=ingestion.parser.model,
+            reranker=answering.reranker.model if answering.reranker is not None else None,
+        )
+        return replace(plain, **_chunked(ingestion.chunking))
+
+    @property
+    def bytes_of_a_vector(self) -> int:
+        return self.dimensions * BYTES_OF_A_NUMBER
+
+
+def _chunked(chunking: Chunking) -> dict[str, Any]:
+    """What a chunking decides of a `Manner`. Its numbers are there: a profile is held against the rules before."""
+    most = Range.exactly(chunking.max_tokens or 0)
+    match chunking.kind:
+        case ChunkingKind.FIXED_SIZE:
+            return _passages_of(most) | {"repeated": 1 / (1 - (chunking.overlap_percentage or 0) / 100)}
+        case ChunkingKind.HIERARCHICAL:
+            child, parent = chunking.child_tokens or 0, chunking.parent_tokens or 0
+            return {
+                "chunk_tokens": Range.exactly(child),
+                # A parent is kept once, or with each of its children. That of a short document is no longer than one.
+                "kept_tokens": Range(child, child + parent),
+                "shown_tokens": Range(child, parent),
+                "repeated": child / (child - (chunking.overlap_tokens or 0)),
+            }
+        case ChunkingKind.SEMANTIC:
+            # Inferred: each sentence is embedded with those beside it, and so each one more often.
+            compared = Range(1, 1 + 2 * (chunking.buffer_size or 0))
+            return _passages_of(Range(most.low * SHORTEST_BY_MEANING, most.high)) | {"compared": compared}
+        case ChunkingKind.NONE:
+            return {"divided": False}
+    return {}
+
+
+def _passages_of(tokens: Range) -> dict[str, Any]:
+    return {"chunk_tokens": tokens, "kept_tokens": tokens, "shown_tokens": tokens}
 
 
 class When(StrEnum):
@@ -153,9 +231,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Estimate:
+    """
+    Args:
+        stores: the knowledge stores that were asked about, in the order of `STORES`.
+    """
+
     workload: Workload
     fleets: dict[str, int]
     lines: tuple[Line, ...]
+    stores: tuple[str, ...] = STORES
 
     def total(self, when: When, store: str) -> Range:
         return total([line.by_store[store] for line in self.lines if line.when is when])
@@ -182,11 +266,24 @@ _QUESTIONS = "questions: "
 _DOCUMENTS = "documents: "
 
 
-def estimate(workload: Workload, prices: Prices, parts: StackParts) -> Estimate:
-    """Pure: the same for the same arguments. What a price is part of that is not known has no upper bound."""
+def estimate(
+    workload: Workload,
+    prices: Prices,
+    parts: StackParts,
+    manner: Manner | None = None,
+    stores: tuple[str, ...] = STORES,
+) -> Estimate:
+    """Pure: the same for the same arguments. What a price is part of that is not known has no upper bound.
+
+    Args:
+        manner: that of a profile; that of the parameters' defaults unless given.
+        stores: which of `STORES` are asked about.
+    """
     fleets = {store: ceil(workload.tenants / KNOWLEDGE_BASES_OF_A_FLEET[store]) for store in STORES}
-    without, beside = (_Calculation(workload, prices.assuming(usd), parts, fleets).lines() for usd in (0, 1))
-    return Estimate(workload, fleets, tuple(map(_bounded, without, beside)))
+    without, beside = (
+        _Calculation(workload, prices.assuming(usd), parts, fleets, manner or Manner()).lines() for usd in (0, 1)
+    )
+    return Estimate(workload, fleets, tuple(map(_bounded, without, beside)), stores)
 
 
 def _bounded(without: Line, beside: Line) -> Line:
@@ -204,6 +301,7 @@ class _Calculation:
     prices: Prices
     parts: StackParts
     fleets: dict[str, int]
+    manner: Manner
 
     def lines(self) -> Iterator[Line]:
         yield from self._always()
@@ -232,7 +330,7 @@ class _Calculation:
 
     def _ocus(self) -> Range:
         fleets = self.fleets["OPENSEARCH_SERVERLESS"]
-        memory = HNSW_OVERHEAD * (BYTES_OF_A_VECTOR + HNSW_LINKS_BYTES) * self._vectors().high / fleets
+        memory = HNSW_OVERHEAD * (self.manner.bytes_of_a_vector + HNSW_LINKS_BYTES) * self._vectors().high / fleets
         # At worst, half of an OCU's memory is left for vectors, for indexing as for search.
         return Range(OCU_FLOOR, max(OCU_FLOOR, 2 * ceil(memory / (BYTES_OF_AN_OCU / 2)))) * fleets
 
@@ -267,6 +365,7 @@ class _Calculation:
         yield self._of_all(When.MONTHLY, "ingestion: the jobs themselves", workload.jobs * of_a_job)
         changed = workload.changed * workload.all_documents
         yield Line(When.MONTHLY, "ingestion: changed documents", self._read_in(changed))
+        yield from self._read_by_models(When.MONTHLY, "ingestion: changed documents", changed)
 
     def _ticks(self, fleets: int) -> Range:
         """A month. Jobs that run at once share their ticks, and there are no more ticks than fit into a month."""
@@ -278,8 +377,8 @@ class _Calculation:
         """Putting them into buckets, embedding them, and keeping their vectors."""
         p = self.prices
         stored = documents * (p["s3_write"] + p["s3_read"] + p["event"])
-        tokens = self.workload.tokens_of_a_document * documents
-        vectors = tokens / TOKENS_OF_A_CHUNK
+        tokens = self._embedded_of_a_document() * documents
+        vectors = self._vectors_of_a_document() * documents
         # At best many vectors are put at once; at worst each is put alone.
         put = Range(
             self._bytes_of_a_vector().low * vectors.low,
@@ -287,6 +386,17 @@ class _Calculation:
         ) * (p["vector_put_gb"] / GIGABYTE)
         embedded = tokens * p["embedding_token"] + Range.exactly(stored)
         return {"S3_VECTORS": embedded + put, "OPENSEARCH_SERVERLESS": embedded, "MANAGED": Range.exactly(stored)}
+
+    def _read_by_models(self, when: When, item: str, documents: float) -> Iterator[Line]:
+        """What a parser's model and semantic chunking cost of documents, all of which count as PDF files."""
+        p, manner = self.prices, self.manner
+        if manner.parser is not None:
+            written = self.workload.tokens_of_a_document * TOKENS_TRANSCRIBED * p["parsing_output_token"]
+            read = TOKENS_OF_A_PICTURE * self.workload.pages * p["parsing_input_token"]
+            yield self._of_all(when, f"{item}, parsed by a model", (read + written) * documents)
+        if manner.compared != NOTHING:
+            compared = self.workload.tokens_of_a_document * manner.compared * p["embedding_token"]
+            yield self._of_all(when, f"{item}, semantic chunking", compared * documents)
 
     def _questions(self) -> Iterator[Line]:
         p, questions = self.prices, self.workload.all_questions
@@ -297,15 +407,19 @@ class _Calculation:
         beside += CONVERSATION_WRITES * p["dynamodb_write"] + CONVERSATION_READS * p["dynamodb_read"]
         notified = self._notified(1)
         yield self._of_all(When.MONTHLY, f"{_QUESTIONS}functions and records", (ran + beside + notified) * questions)
-        passages = PASSAGES * TOKENS_OF_A_CHUNK + QUESTION_TOKENS
-        read = (PROMPT_TOKENS + Range.exactly(passages)) * p["input_token"]
+        passage = self.manner.shown_tokens if self.manner.divided else self._embedded_of_a_document()
+        shown = passage * self.manner.passages + Range.exactly(QUESTION_TOKENS)
+        read = (PROMPT_TOKENS + shown) * p["input_token"]
         yield self._of_all(When.MONTHLY, f"{_QUESTIONS}model", (read + ANSWER_TOKENS * p["output_token"]) * questions)
         exchange = ANSWER_TOKENS + Range.exactly(QUESTION_TOKENS)
-        shown = Range(EXCHANGES_BEFORE.low * exchange.low, EXCHANGES_BEFORE.high * exchange.high)
-        rewriting = (shown + Range.exactly(REWRITING_PROMPT_TOKENS + QUESTION_TOKENS)) * p["input_token"]
+        retold = Range(EXCHANGES_BEFORE.low * exchange.low, EXCHANGES_BEFORE.high * exchange.high)
+        rewriting = (retold + Range.exactly(REWRITING_PROMPT_TOKENS + QUESTION_TOKENS)) * p["input_token"]
         rewriting += Range.exactly(QUESTION_TOKENS * p["output_token"])
         rewritten = Range(FOLLOW_UPS.low * rewriting.low, FOLLOW_UPS.high * rewriting.high)
         yield self._of_all(When.MONTHLY, f"{_QUESTIONS}model, rewriting follow-ups", rewritten * questions)
+        if self.manner.reranker is not None:
+            # A query of up to 100 passages, and no profile has more candidates.
+            yield self._of_all(When.MONTHLY, f"{_QUESTIONS}reranking", Range.exactly(questions * p["rerank_query"]))
         embedded = QUESTION_TOKENS * p["embedding_token"]
         yield Line(
             When.MONTHLY,
@@ -325,8 +439,9 @@ class _Calculation:
             paid = first * self.prices["vector_scan_tb"] + (vectors - first) * self.prices["vector_scan_further_tb"]
             return paid * size / TERABYTE
 
-        vectors, beside = self.workload.vectors_of_a_tenant, BYTES_BESIDE_A_VECTOR
-        return Range(of(vectors.low, BYTES_OF_A_VECTOR + beside.low), of(vectors.high, BYTES_OF_A_VECTOR + beside.high))
+        vectors, beside = self._vectors_of_a_document() * self.workload.documents, BYTES_BESIDE_A_VECTOR
+        size = self.manner.bytes_of_a_vector
+        return Range(of(vectors.low, size + beside.low), of(vectors.high, size + beside.high))
 
     # --- once ---
 
@@ -338,6 +453,7 @@ class _Calculation:
         yield self._of_all(When.ONCE, "tenants: provisioning", of_a_tenant * self.workload.tenants)
         came = self._read_in(self.workload.all_documents)
         yield Line(When.ONCE, f"{_DOCUMENTS}uploaded and read in", came)
+        yield from self._read_by_models(When.ONCE, f"{_DOCUMENTS}read in", self.workload.all_documents)
 
     # --- shared ---
 
@@ -350,11 +466,23 @@ class _Calculation:
         logged = LOG_BYTES * (self.prices["log_gb"] / GIGABYTE)
         return (logged + TRACED * self.prices["trace"]) * invocations
 
+    def _embedded_of_a_document(self) -> Range:
+        """Tokens, without those that only tell where passages end."""
+        tokens = self.workload.tokens_of_a_document
+        if not self.manner.divided:
+            tokens = Range(min(tokens.low, MOST_TOKENS_OF_A_VECTOR), min(tokens.high, MOST_TOKENS_OF_A_VECTOR))
+        return tokens * self.manner.repeated
+
+    def _vectors_of_a_document(self) -> Range:
+        embedded, chunk = self._embedded_of_a_document(), self.manner.chunk_tokens
+        return Range(embedded.low / chunk.high, embedded.high / chunk.low) if self.manner.divided else Range.exactly(1)
+
     def _vectors(self) -> Range:
-        return self.workload.vectors_of_a_tenant * self.workload.tenants
+        return self._vectors_of_a_document() * self.workload.all_documents
 
     def _bytes_of_a_vector(self) -> Range:
-        return BYTES_BESIDE_A_VECTOR + Range.exactly(BYTES_OF_A_VECTOR + TOKENS_OF_A_CHUNK * BYTES_OF_A_TOKEN)
+        text = self.manner.kept_tokens if self.manner.divided else self._embedded_of_a_document()
+        return BYTES_BESIDE_A_VECTOR + text * BYTES_OF_A_TOKEN + Range.exactly(self.manner.bytes_of_a_vector)
 
     def _vector_bytes(self) -> Range:
         return self._vectors() * self._bytes_of_a_vector()

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.profiles import Profile
 
 REGIONS = Path(__file__).with_name("regions")
 """A file of prices for each Region of which some are known."""
@@ -46,6 +47,17 @@ class Price(BaseModel):
     models: tuple[str, ...] | None = None
 
 
+class ModelPrice(Price):
+    """What some models cost that a profile may name, beside those that stacks have by default.
+
+    Args:
+        name: of what is paid for, one of `PRICES_OF_MODELS`.
+    """
+
+    name: Literal["input_token", "output_token", "embedding_token", "rerank_query"]
+    models: tuple[str, ...]
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -53,15 +65,23 @@ class _File(BaseModel):
     currency: str
     looked_up: str
     prices: dict[str, Price]
+    models: tuple[ModelPrice, ...] = ()
 
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices that the calculation needs, by name. One that is not known is never taken from another Region."""
+    """Prices that the calculation needs, by name. One that is not known is never taken from another Region.
+
+    Args:
+        of_models: of which a profile may choose.
+        needed: everything that the calculation needs, by name, as far as it is known for any Region.
+    """
 
     region: str
     looked_up: str
     by_name: Mapping[str, Price]
+    of_models: tuple[ModelPrice, ...]
+    needed: Mapping[str, Price]
 
     @classmethod
     def of_region(cls, region: str) -> Prices:
@@ -87,7 +107,30 @@ class Prices:
             raise InvalidInput("prices", f"{where}: {first['msg']}.") from error
         if unneeded := held.prices.keys() - _needed().keys():
             raise InvalidInput("prices", f"nothing costs {', '.join(sorted(unneeded))}.")
-        return cls(held.region, held.looked_up, held.prices)
+        return cls(held.region, held.looked_up, held.prices, held.models, _needed())
+
+    @property
+    def answering_model(self) -> str:
+        """The id of a model whose tokens `input_token` is the price of; empty where none is named."""
+        price = self.by_name.get("input_token")
+        return next(iter(price.models or ()), "") if price is not None else ""
+
+    def of_profile(self, profile: Profile) -> Prices:
+        """The same for the models of a profile: what is not known of one of them is not known."""
+        by_name, needed = dict(self.by_name), dict(self.needed)
+        for name, (kind, model) in _models_of(profile).items():
+            by_name.pop(name, None)
+            found = self._of_model(kind, model)
+            if found is not None:
+                by_name[name] = found
+            unit = f"{_UNITS[kind]} ({model})"
+            needed[name] = Price(usd=0, unit=unit, page=_PRICES_OF_BEDROCK, grade="")
+        return replace(self, by_name=by_name, needed=needed)
+
+    def _of_model(self, kind: str, model: str) -> Price | None:
+        usual = self.by_name.get(kind)
+        of_kind = [each for each in self.of_models if each.name == kind]
+        return next((each for each in (usual, *of_kind) if each is not None and model in (each.models or ())), None)
 
     def with_given(self, given: Iterable[str]) -> Prices:
         """The same with prices of your own.
@@ -100,20 +143,20 @@ class Prices:
         changed = dict(self.by_name)
         for each in given:
             name, _, amount = each.partition("=")
-            if name not in _needed():
+            if name not in self.needed:
                 raise InvalidInput("price", f"there is no {name!r}; `kbfleet costs --list-prices` shows all.")
             try:
-                usd = Price.model_validate(_needed()[name].model_dump() | {"usd": amount}).usd
+                usd = Price.model_validate(self.needed[name].model_dump(include=_OF_A_PRICE) | {"usd": amount}).usd
             except ValidationError:
                 raise InvalidInput("price", f"{each!r} is not a name, '=' and an amount of USD.") from None
-            price = changed.get(name, _needed()[name])
+            price = changed.get(name, self.needed[name])
             changed[name] = price.model_copy(update={"usd": usd, "grade": "GIVEN", "dated": None, "models": None})
         return replace(self, by_name=changed)
 
     @property
     def unknown(self) -> Mapping[str, Price]:
         """What is needed and not known here; what each is for is said by those of another Region."""
-        return {name: price for name, price in _needed().items() if name not in self.by_name}
+        return {name: price for name, price in self.needed.items() if name not in self.by_name}
 
     def assuming(self, usd: float) -> Prices:
         """The same where everything that is not known costs so much, to find out what it is a part of."""
@@ -126,13 +169,38 @@ class Prices:
         Args:
             model: foundation model or inference profile, as the stack names it.
         """
-        both = [self.by_name.get(name) for name in ("input_token", "output_token")]
-        read, written = (price.usd if price and model in (price.models or ()) else None for price in both)
-        return None if read is None or written is None else (read, written)
+        read, written = (self._of_model(kind, model) for kind in ("input_token", "output_token"))
+        return None if read is None or written is None else (read.usd, written.usd)
 
     def __getitem__(self, name: str) -> float:
         """In USD for one unit."""
         return self.by_name[name].usd
+
+
+_PRICES_OF_BEDROCK = "https://aws.amazon.com/bedrock/pricing/"
+_OF_A_PRICE = set(Price.model_fields)
+_UNITS = {
+    "input_token": "input token",
+    "output_token": "output token",
+    "embedding_token": "token",
+    "rerank_query": "query of up to 100 passages",
+}
+
+
+def _models_of(profile: Profile) -> Mapping[str, tuple[str, str]]:
+    """Which price of which model each price of the calculation is; nothing for models that the profile does not say."""
+    parser, embedding = profile.ingestion.parser.model, profile.ingestion.embedding.model
+    answering = profile.answering
+    reranker = answering.reranker.model if answering.reranker is not None else None
+    named = {
+        "input_token": ("input_token", answering.model),
+        "output_token": ("output_token", answering.model),
+        "embedding_token": ("embedding_token", embedding),
+        "parsing_input_token": ("input_token", parser),
+        "parsing_output_token": ("output_token", parser),
+        "rerank_query": ("rerank_query", reranker),
+    }
+    return {name: (kind, model) for name, (kind, model) in named.items() if model}
 
 
 @cache

@@ -12,10 +12,19 @@ from cli.costs.ranges import Range
 HEADINGS = ("USD", *STORES)
 
 
+_SMALLEST = 0.005
+"""USD that are shown as a figure."""
+
+
+def headings(made: Estimate) -> tuple[str, ...]:
+    """Of the columns of `lines_of`."""
+    return ("USD", *made.stores)
+
+
 def amount(cost: Range) -> str:
     """A range for people: `3.20`, `1.10 – 5.00`, `0`; without an upper bound `≥ 1.10`, or `unknown`."""
     if cost.high == inf:
-        return f"≥ {_figure(cost.low)}" if cost.low else "unknown"
+        return f"≥ {_figure(cost.low)}" if cost.low >= _SMALLEST else "unknown"
     low, high = _figure(cost.low), _figure(cost.high)
     return low if low == high else f"{low} – {high}"
 
@@ -23,21 +32,21 @@ def amount(cost: Range) -> str:
 def _figure(usd: float) -> str:
     if usd == 0:
         return "0"
-    return "< 0.01" if usd < 0.005 else f"{usd:,.2f}" if usd < 100 else f"{usd:,.0f}"
+    return "< 0.01" if usd < _SMALLEST else f"{usd:,.2f}" if usd < 100 else f"{usd:,.0f}"
 
 
 def lines_of(made: Estimate) -> Iterable[tuple[str, ...]]:
     """A heading of each part, its items, its sum; and at the end what one tenant, question or document costs."""
-    yield ("**fleets needed**", *(str(made.fleets[store]) for store in STORES))
+    yield ("**fleets needed**", *(str(made.fleets[store]) for store in made.stores))
     for when in When:
-        yield (f"**{when}**", *(f"**{amount(made.total(when, store))}**" for store in STORES))
+        yield (f"**{when}**", *(f"**{amount(made.total(when, store))}**" for store in made.stores))
         for line in made.lines:
             if line.when is when:
-                yield (line.item, *(amount(line.by_store[store]) for store in STORES))
-    yield ("**in all, a month**", *(f"**{amount(made.monthly(store))}**" for store in STORES))
-    yield ("for each tenant, a month", *(amount(made.for_a_tenant(store)) for store in STORES))
-    yield ("for 1,000 questions more", *(amount(made.for_a_thousand_questions(store)) for store in STORES))
-    yield ("for 1,000 documents more, once", *(amount(made.for_a_document(store) * 1_000) for store in STORES))
+                yield (line.item, *(amount(line.by_store[store]) for store in made.stores))
+    yield ("**in all, a month**", *(f"**{amount(made.monthly(store))}**" for store in made.stores))
+    yield ("for each tenant, a month", *(amount(made.for_a_tenant(store)) for store in made.stores))
+    yield ("for 1,000 questions more", *(amount(made.for_a_thousand_questions(store)) for store in made.stores))
+    yield ("for 1,000 documents more, once", *(amount(made.for_a_document(store) * 1_000) for store in made.stores))
 
 
 def described(made: Estimate) -> str:
@@ -50,7 +59,8 @@ def described(made: Estimate) -> str:
 
 
 def price_rows(prices: Prices) -> Iterable[tuple[str, ...]]:
-    for name, price in prices.by_name.items():
+    others = ((f"{each.name} of {' or '.join(each.models)}", each) for each in prices.of_models)
+    for name, price in (*prices.by_name.items(), *others):
         known = price.grade + (f" {price.dated}" if price.dated else "")
         yield name, f"{price.usd:.12f}".rstrip("0").rstrip("."), price.unit, known, price.page
     for name, price in prices.unknown.items():

@@ -4,11 +4,13 @@ requests of the real adapters."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from itertools import count, product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from botocore.exceptions import ClientError, ParamValidationError
 from bedrock_emulator.reading import parsers
 from kbfleet.adapters.answerers import Reranking, Search
 from kbfleet.bootstrap import KNOWLEDGE_STORES, store_types
+from kbfleet.contracts import parse
+from kbfleet.contracts.profiles import ProfileFile
 from kbfleet.domain.answer import Inquiry, Question
 from kbfleet.domain.knowledge_base import client_token
 from kbfleet.domain.names import TenantId
@@ -39,6 +43,7 @@ from tests.support.emulator import SERVICE_ROLE, EmulatedAws
 from tests.support.knowledge_store_worlds import Managed, OnOpenSearchServerless, OnS3Vectors
 from tests.support.samples import REGION, STACK_DEFAULTS, first_knowledge, model_arn
 
+SHIPPED = Path(__file__).parents[2] / "examples" / "profiles"
 TITAN, NOVA = "amazon.titan-embed-text-v2:0", "us.amazon.nova-pro-v1:0"
 BLIND = "amazon.nova-micro-v1:0"
 RERANKERS = ("amazon.rerank-v1:0", "cohere.rerank-v3-5:0")
@@ -225,6 +230,22 @@ def test_bedrock_and_kbfleet_agree_on_every_combination(bedrock: Bedrock) -> Non
                 wrong.append(f"Bedrock does not take {profile.ingestion}, {profile.answering}")
     assert not wrong, f"{len(wrong)} of {counts}: {wrong[:5]}"
     assert min(counts.values()) > 50, counts
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.json")), ids=lambda path: path.stem)
+def test_a_shipped_profile_is_taken_by_the_emulator_on_each_store_that_it_can_be_on(
+    bedrock: Bedrock, path: Path
+) -> None:
+    file = parse(ProfileFile, json.loads(path.read_text("utf-8")))
+    verdicts = {}
+    for store in KNOWLEDGE_STORES:
+        if file.request.ingestion.knowledge_store in (None, store):
+            own = replace(STACK_DEFAULTS, ingestion=replace(STACK_DEFAULTS.ingestion, knowledge_store=store))
+            profile = file.request.to_domain(file.name, 1, own)
+            allowed = all(each.whose is Whose.STACK for each in refusals(profile, OFFER))
+            verdicts[store] = (allowed, bedrock.verdict(profile) is Verdict.TAKEN)
+    assert (True, True) in verdicts.values()
+    assert all(allowed == taken for allowed, taken in verdicts.values()), verdicts
 
 
 def test_every_refusal_names_its_field_its_value_and_what_to_choose_instead() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,8 +20,11 @@ from cli.costs.prices import GRADES, OURS, REGIONS, Prices
 from cli.costs.ranges import Range
 from cli.costs.stack_parts import StackParts, stack_parts
 from cli.costs.tables import HEADINGS, amount, lines_of, markdown
+from cli.fleet_api import FleetApi
+from kbfleet.contracts.profiles import ProfileBody
 from kbfleet.domain.errors import InvalidInput
 from tests.support import template
+from tests.unit.test_profiles import FULL
 
 PARTS = StackParts(
     alarm_metrics=10,
@@ -297,3 +301,164 @@ def test_a_region_of_which_nothing_is_known_is_bad_input() -> None:
 )
 def test_tokens_have_a_price_for_the_very_model_only(region: str, model: str, *, known: bool) -> None:
     assert (Prices.of_region(region).of_tokens(model) is not None) == known
+
+
+# --- by a profile ---
+
+SHIPPED = sorted((Path(__file__).parents[2] / "examples" / "profiles").glob("*.json"))
+
+
+def profiled(tmp_path: Path, **described: object) -> str:
+    file = tmp_path / "tried.json"
+    file.write_text(json.dumps({"name": "tried", **described}), "utf-8")
+    return str(file)
+
+
+def reported_of(*arguments: str) -> tuple[dict[str, dict[str, dict[str, float | None]]], dict[str, Any]]:
+    """The lines by their items, and all of it."""
+    code, printed = run("--json", *arguments)
+    assert code == 0, printed
+    reported: dict[str, Any] = json.loads(printed)
+    return {each["item"]: each["usd"] for each in reported["lines"]}, reported
+
+
+def test_a_profile_that_says_nothing_costs_what_a_stack_costs_by_default(tmp_path: Path) -> None:
+    _, by_default = reported_of()
+    _, by_profile = reported_of("--profile", profiled(tmp_path))
+    assert by_profile["profile"] == {"name": "tried", "version": 1}
+    assert {name: by_profile[name] for name in ("lines", "monthly", "fleets")} == {
+        name: by_default[name] for name in ("lines", "monthly", "fleets")
+    }
+
+
+PARSED = {"parser": {"kind": "FOUNDATION_MODEL", "model": "us.amazon.nova-pro-v1:0"}}
+
+
+def test_parsing_by_a_model_is_paid_by_the_page_and_again_for_what_changes(tmp_path: Path) -> None:
+    arguments = ("--profile", profiled(tmp_path, ingestion=PARSED), "--tenants", "1", "--documents", "100")
+    lines, reported = reported_of(*arguments, "--pages", "10", "--changed", "0.2")
+    once = lines["documents: read in, parsed by a model"]["S3_VECTORS"]
+    read, written = (1_000 * 1_000 * 8e-7, 3_000 * 1_000 * 8e-7), (500 * 1_000 * 3.2e-6, 1.5 * 1_000 * 1_000 * 3.2e-6)
+    assert once["low"] == pytest.approx(read[0] + written[0])
+    assert once["high"] == pytest.approx(read[1] + written[1])
+    monthly = lines["ingestion: changed documents, parsed by a model"]["S3_VECTORS"]
+    assert monthly["low"] == pytest.approx(0.2 * (read[0] + written[0]))
+    # MANAGED takes no such parser, so nothing is said of it.
+    assert set(reported["monthly"]) == {"S3_VECTORS", "OPENSEARCH_SERVERLESS"}
+    # A page costs what it costs, however it is divided.
+    twice = reported_of(*arguments, "--pages", "20", "--changed", "0.2")[0]
+    assert twice["documents: read in, parsed by a model"]["S3_VECTORS"]["low"] == pytest.approx(2 * (once["low"] or 0))
+
+
+def test_semantic_chunking_is_paid_by_the_embedding_model_and_hierarchical_by_nothing(tmp_path: Path) -> None:
+    semantic = {"kind": "SEMANTIC", "max_tokens": 300, "buffer_size": 1, "breakpoint_percentile": 95}
+    one = ("--tenants", "1", "--documents", "1000", "--pages", "10")
+    lines, _ = reported_of("--profile", profiled(tmp_path, ingestion={"chunking": semantic}), *one)
+    compared = lines["documents: read in, semantic chunking"]["S3_VECTORS"]
+    assert compared["low"] == pytest.approx(1_000 * 10 * 500 * 2e-8)
+    assert compared["high"] == pytest.approx(3 * 1_000 * 10 * 1_000 * 2e-8)
+    nested = {"kind": "HIERARCHICAL", "parent_tokens": 1_500, "child_tokens": 300, "overlap_tokens": 60}
+    on_opensearch = {"knowledge_store": "OPENSEARCH_SERVERLESS", "chunking": nested}
+    lines, reported = reported_of("--profile", profiled(tmp_path, ingestion=on_opensearch), *one)
+    assert not [item for item in lines if "chunking" in item or "parsed" in item]
+    assert set(reported["monthly"]) == {"OPENSEARCH_SERVERLESS"}
+
+
+@pytest.mark.parametrize(
+    ("chunking", "vectors"),
+    [
+        ({"kind": "NONE"}, (1, 1)),
+        ({"kind": "FIXED_SIZE", "max_tokens": 150, "overlap_percentage": 50}, (1_000 / 75, 2_000 / 75)),
+        ({"kind": "FIXED_SIZE", "max_tokens": 300, "overlap_percentage": 1}, (1_000 / 297, 2_000 / 297)),
+    ],
+)
+def test_vectors_are_as_many_as_the_chunking_makes(
+    tmp_path: Path, chunking: dict[str, object], vectors: tuple[float, float]
+) -> None:
+    one = ("--tenants", "1", "--documents", "1", "--pages", "2", "--price", "vector_put_gb=1073741824")
+    lines, _ = reported_of("--profile", profiled(tmp_path, ingestion={"chunking": chunking}), *one)
+    put = lines["documents: uploaded and read in"]["S3_VECTORS"]["high"] or 0
+    # Each vector is put alone at worst, and 128 KB are paid for it, unless it has more.
+    assert put / (128 * 1_024) == pytest.approx(vectors[1], rel=0.01)
+
+
+def test_longer_passages_and_a_reranker_are_paid_for_with_each_question(tmp_path: Path) -> None:
+    reranked = {"passages": 10, "reranker": {"model": "cohere.rerank-v3-5:0", "candidates": 40}}
+    profile = profiled(tmp_path, answering=reranked)
+    lines, reported = reported_of("--profile", profile, "--tenants", "1", "--questions", "1000")
+    assert lines["questions: reranking"]["S3_VECTORS"] == {"low": pytest.approx(2.0), "high": pytest.approx(2.0)}
+    plain = reported_of("--tenants", "1", "--questions", "1000")[0]["questions: model"]["S3_VECTORS"]
+    more = 5 * 300 * 1_000 * 6e-8
+    assert lines["questions: model"]["S3_VECTORS"]["low"] == pytest.approx((plain["low"] or 0) + more)
+    assert reported["prices"]["rerank_query"]["grade"] == "REPORTED"
+
+
+def test_the_price_of_a_models_tokens_is_not_that_of_another_one(tmp_path: Path) -> None:
+    parsed = {"parser": {"kind": "FOUNDATION_MODEL", "model": "us.anthropic.claude-haiku-4-5-20251001-v1:0"}}
+    answered = {"model": "us.anthropic.claude-haiku-4-5-20251001-v1:0"}
+    profile = profiled(tmp_path, ingestion=parsed, answering=answered)
+    lines, reported = reported_of("--profile", profile)
+    unknown = {"parsing_input_token", "parsing_output_token", "input_token", "output_token"}
+    assert set(reported["unknown_prices"]) == unknown
+    for item in ("documents: read in, parsed by a model", "questions: model"):
+        assert lines[item]["S3_VECTORS"] == {"low": 0, "high": None}
+    told = run("--profile", profile)[1]
+    assert "Not known for us-east-1" in told
+    given_prices = [part for name in sorted(unknown) for part in ("--price", f"{name}=0.000001")]
+    assert not reported_of("--profile", profile, *given_prices)[1]["unknown_prices"]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("region", ["us-east-1", "ap-northeast-1"])
+def test_a_shipped_profile_has_its_costs(path: Path, region: str) -> None:
+    code, printed = run("--profile", str(path), "--region", region)
+    assert code == 0, printed
+    assert f"by profile {path.stem}" in printed
+
+
+@pytest.mark.parametrize(
+    ("described", "named"),
+    [
+        ({"ingestion": {"knowledge_store": "S3_VECTORS", "parser": {"kind": "SMART"}}}, "ingestion.parser.kind"),
+        ({"ingestion": {"knowledge_store": "SHELF"}}, "ingestion.knowledge_store"),
+        (
+            {"ingestion": {"chunking": {"kind": "FIXED_SIZE", "max_tokens": 300, "overlap_percentage": 100}}},
+            "ingestion.chunking.overlap_percentage",
+        ),
+        ({"answering": {"reranker": {"model": "amazon.rerank-v1:0", "candidates": 20}}}, "answering.reranker.model"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_what_no_stack_in_the_region_could_have_is_refused(
+    tmp_path: Path, described: dict[str, object], named: str
+) -> None:
+    code, printed = run("--profile", profiled(tmp_path, **described))
+    assert code == 2, printed
+    assert named in printed
+
+
+def test_a_file_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
+    assert run("--profile", str(tmp_path / "none.json"))[0] == 2
+
+
+def test_a_name_is_looked_up_in_the_stack_and_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    class Api:
+        region = "ap-northeast-1"
+
+        def profile(self, name: str, version: int | None) -> ProfileBody:
+            asked.append((name, version))
+            return ProfileBody.from_domain(FULL)
+
+    def of_stack(stack: str, region: str | None) -> Api:
+        asked.append((stack, region))
+        return Api()
+
+    monkeypatch.setattr(FleetApi, "of_stack", of_stack)
+    _, reported = reported_of("--profile", "full", "--stack", "mine")
+    assert asked == [("mine", None), ("full", None)]
+    assert reported["region"] == "ap-northeast-1"
+    assert reported["profile"] == {"name": "full", "version": FULL.version}
+    assert set(reported["monthly"]) == {FULL.ingestion.knowledge_store}
+    assert reported_of("--profile", "full", "--region", "us-east-1")[1]["region"] == "us-east-1"

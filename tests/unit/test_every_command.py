@@ -212,7 +212,7 @@ QUESTION_RUNS = QuestionRunsBody(
 )
 
 
-PROFILE_FILE = str(Path(__file__).parents[2] / "examples" / "profiles" / "precise-answers.json")
+PROFILE_FILE = str(Path(__file__).parents[2] / "examples" / "profiles" / "faq.json")
 CHANGED = saying("answering.passages", 0, saying("ingestion.parser.prompt", "Read."))
 CHECKED = ProfileCheckBody.from_domain(refusals(CHANGED, OFFER), FULL, changes(FULL, CHANGED))
 
