@@ -226,6 +226,9 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
             f"Documents of tenant {tenant_id} fail.",
             f"`kbfleet documents {tenant_id} --failed` says which.",
         )
+    if tenant.drift:
+        found = f"Tenant {tenant_id} works, but is not made as a new one would be."
+        return Verdict.NOTE, found, f"`kbfleet tenant show {tenant_id}` says what differs, and what changes it."
     return None
 
 

@@ -307,6 +307,7 @@ class TestTenants:
             ({"last_outcome": Outcome.FAILED}, Verdict.WRONG, "last sync"),
             ({"last_outcome": Outcome.DEGRADED}, Verdict.NOTE, "Documents"),
             (leaving(due=timedelta(days=4)), Verdict.WRONG, "should have been deleted on"),
+            ({"drift": ("Made with another model.",)}, Verdict.NOTE, "not made as a new one would be"),
             ({"converged": False}, Verdict.WRONG, "not converged"),
             ({"converged": False, "status": TenantStatus.SUSPENDED}, Verdict.WRONG, "not converged"),
         ],

@@ -275,7 +275,7 @@ class TenantsQuery(Contract):
 class ListedTenantBody(Contract):
     """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended, and
     `held_since`, since when its next one is held for what it would delete;
-    `foreign`, `converged` and `offboarding` are as in the tenant, and so are `profile` and `profile_version`."""
+    `foreign`, `converged`, `offboarding` and `drift` are as in the tenant, and so are `profile` and `profile_version`."""
 
     tenant_id: TenantId
     name: str
@@ -292,6 +292,7 @@ class ListedTenantBody(Contract):
     foreign: tuple[str, ...]
     offboarding: Offboarding | None
     converged: bool
+    drift: tuple[str, ...] = ()
 
     @classmethod
     def from_domain(cls, tenant: Tenant, sync: Sync, resources_version: str) -> Self:
@@ -311,6 +312,7 @@ class ListedTenantBody(Contract):
             foreign=tenant.foreign,
             offboarding=tenant.offboarding,
             converged=tenant.resources_version == resources_version,
+            drift=tenant.drift,
         )
 
 

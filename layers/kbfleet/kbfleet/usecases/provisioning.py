@@ -45,6 +45,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     client_token,
     content_lost,
+    with_drift_of_data_source,
 )
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
 from kbfleet.domain.profiles import BY_THE_STACK
@@ -879,7 +880,7 @@ def ensure_data_source(
             data_source_id=found.data_source_id,
             data_source_made_at=found.created_at,
             # What is told of the knowledge base was found by the state before, in the same execution.
-            drift=(*tenant.drift, *(one for one in found.drift_from(ingestion) if one not in tenant.drift)),
+            drift=with_drift_of_data_source(tenant.drift, found.drift_from(ingestion)),
         )
         tenant = keep(tenant, ours, registry=registry, clock=clock)
         # Until one of somebody else that has its name is gone, ours can be everything but renamed.
