@@ -351,6 +351,8 @@ def reserve_tenant(
         read_again_since=now if reads_otherwise(tenant.profile, profile, tenant, profiles) else tenant.read_again_since,
     )
     require_running(execution, executions)
+    if {profile, tenant.profile} != {BY_THE_STACK}:
+        registry.remember_profile(reserved.this_life, profile)
     store_unless_changed(stored, reserved, registry)
     announce_status(reserved, registry=registry, announcements=announcements)
     return ProvisioningReservation(reserved.tenant_id, reserved.fence, now + ready_within)
