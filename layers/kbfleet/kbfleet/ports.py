@@ -1190,7 +1190,7 @@ class Examiner(Protocol):
 
 class RetrievalProbe(Protocol):
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
-        """Searches for that document alone. What the document says is never looked at.
+        """Searches for that document alone. What the document says is never looked at, but for how much it is.
 
         Raises: IsolationBreached when it is not in the bucket; AccessRefused, Throttled, NotReadyYet.
         """
