@@ -435,7 +435,6 @@ class TestARound:
         assert not fleet.announcements.breaches
         assert fleet.registry.get(ACME).foreign == ()
 
-
     def test_one_that_reads_in_a_way_that_nobody_can_change_is_drift_until_it_is_gone(self, fleet: Fleet) -> None:
         def read_as(ingestion: dict[str, object]) -> None:
             reference = own(fleet)

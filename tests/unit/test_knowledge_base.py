@@ -102,7 +102,9 @@ class TestLookingAgain:
         assert one.look_again_after(START, self.USUAL, DEADLINE) == timedelta(seconds=5)
 
 
-FIXED = {"chunkingConfiguration": {"chunkingStrategy": "FIXED_SIZE", "fixedSizeChunkingConfiguration": {"maxTokens": 99}}}
+FIXED = {
+    "chunkingConfiguration": {"chunkingStrategy": "FIXED_SIZE", "fixedSizeChunkingConfiguration": {"maxTokens": 99}}
+}
 
 
 def parsed_by(model: str, **more: object) -> dict[str, object]:

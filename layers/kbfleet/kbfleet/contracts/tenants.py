@@ -275,7 +275,7 @@ class TenantsQuery(Contract):
 class ListedTenantBody(Contract):
     """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended, and
     `held_since`, since when its next one is held for what it would delete;
-    `foreign`, `converged`, `offboarding` and `drift` are as in the tenant, and so are `profile` and `profile_version`."""
+    `foreign`, `converged`, `offboarding` and `drift` are as in the tenant, as are `profile` and `profile_version`."""
 
     tenant_id: TenantId
     name: str

@@ -148,8 +148,8 @@ _WORDS: Mapping[DocumentFault, tuple[str, str]] = MappingProxyType(
             "upload it again from where it came.",
         ),
         DocumentFault.NOT_PARSED: (
-            "It has no text layer, and the model that is to read such pages has given no text: as a rule the model could "
-            "not be called, and Bedrock has used its own parser in its place, which it tells nobody.",
+            "It has no text layer, and the model that is to read such pages has given no text: as a rule it could not be "
+            "called, and Bedrock has used its own parser in its place, which it tells nobody.",
             "See whether the model can be called, then try it again.",
         ),
         DocumentFault.NOT_UTF8: ("Its text does not seem to be UTF-8.", "Save it as UTF-8, and upload that."),
@@ -256,8 +256,8 @@ def explained(examination: Examination | None, words: str, key: str) -> Document
     found = _explained(examination, words, key)
     parsed = examination is not None and examination.parsed_by_model and key.lower().endswith(PARSED_ENDING)
     if parsed and found is not None and found.fault in {DocumentFault.SCAN, DocumentFault.NO_TEXT}:
-        # Where the chosen parser fails at a file, the default one reads it, and nothing tells (Amazon Bedrock User Guide,
-        # Parsing options for your data source). So it is no document that can never be read.
+        # Where the chosen parser fails at a file, the default one reads it, and nothing tells (Amazon Bedrock User
+        # Guide, Parsing options for your data source). So it is no document that can never be read.
         return DocumentFinding(DocumentFault.NOT_PARSED, certain=False)
     return found
 

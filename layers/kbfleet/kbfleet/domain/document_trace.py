@@ -524,9 +524,9 @@ def _of_what_is_found(facts: DocumentFacts, probe: Probe) -> Hop:
     return Hop(
         name,
         Verdict.PASSED,
-        f"{found} But only {characters:,} characters came of its {size:,} bytes. Model {facts.parsing_model} is to read "
-        "its pages: it seems that it could not be called, and that Bedrock has used its own parser in its place, which "
-        "it tells nobody.",
+        f"{found} But only {characters:,} characters came of its {size:,} bytes. Model {facts.parsing_model} is to "
+        "read its pages: it seems that it could not be called, and that Bedrock has used its own parser in its place, "
+        "which it tells nobody.",
         "If it shows hardly any words, nothing is wrong. Else see by `kbfleet doctor` whether the model can be called, "
         f"and have it read again. {_anew(facts)}",
     )
