@@ -148,8 +148,8 @@ _WORDS: Mapping[DocumentFault, tuple[str, str]] = MappingProxyType(
             "upload it again from where it came.",
         ),
         DocumentFault.NOT_PARSED: (
-            "It has no text layer, and the model that is to read such pages has given no text: as a rule it could not be "
-            "called, and Bedrock has used its own parser in its place, which it tells nobody.",
+            "It has no text layer, and the model that is to read such pages has given no text: as a rule it could not "
+            "be called, and Bedrock has used its own parser in its place, which it tells nobody.",
             "See whether the model can be called, then try it again.",
         ),
         DocumentFault.NOT_UTF8: ("Its text does not seem to be UTF-8.", "Save it as UTF-8, and upload that."),

@@ -286,8 +286,8 @@ class DataSource:
             return ()
         made, new = (_for_people(_reading(one)) for one in (self.ingestion, wanted))
         return (
-            f"{_OF_DATA_SOURCE}{self.data_source_id} was made with {made}, a new one would be made with {new}. It works "
-            "as it is; to change it, offboard the tenant and provision it anew.",
+            f"{_OF_DATA_SOURCE}{self.data_source_id} was made with {made}, a new one would be made with {new}. It "
+            "works as it is; to change it, offboard the tenant and provision it anew.",
         )
 
     def _named_beside(self, wanted: Mapping[str, object]) -> Iterator[tuple[object, object]]:
@@ -385,8 +385,8 @@ _BY_ITSELF: tuple[Mapping[str, object], ...] = (
 )
 """What the service does where nothing is asked for, however it may come to say so: a parser of its own, for a MANAGED
 knowledge base the smart one, and passages of some 300 tokens. Source: Amazon Bedrock User Guide, How content chunking
-works, and Customize ingestion for a managed knowledge base; the overlap is inferred. Whether GetDataSource ever says any
-of it is not known: this is so that nobody is told of a difference that there is not."""
+works, and Customize ingestion for a managed knowledge base; the overlap is inferred. Whether GetDataSource ever says
+any of it is not known: this is so that nobody is told of a difference that there is not."""
 
 
 def _reading(ingestion: Mapping[str, object]) -> Mapping[str, object]:
