@@ -351,9 +351,10 @@ def reserve_tenant(
         read_again_since=now if reads_otherwise(tenant.profile, profile, tenant, profiles) else tenant.read_again_since,
     )
     require_running(execution, executions)
-    if {profile, tenant.profile} != {BY_THE_STACK}:
-        registry.remember_profile(reserved.this_life, profile)
     store_unless_changed(stored, reserved, registry)
+    if {profile, tenant.profile} != {BY_THE_STACK}:
+        # Under the lease: nobody erases the tenant's records meanwhile. Whoever dies before does it when tried again.
+        registry.remember_profile(reserved.this_life, profile)
     announce_status(reserved, registry=registry, announcements=announcements)
     return ProvisioningReservation(reserved.tenant_id, reserved.fence, now + ready_within)
 
