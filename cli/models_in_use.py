@@ -93,7 +93,7 @@ class Use:
             )
         return (
             f"`kbfleet profile put FILE` with another {self.field} for {name}, then `kbfleet tenant update TENANT "
-            f"--profile {name}` for each tenant that has it"
+            f"--profile {self.profile.name}` for each tenant that has it"
         )
 
 
