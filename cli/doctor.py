@@ -14,13 +14,12 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from cli import alert_secret
 from cli.dead_letter_queues import QUEUES
 from cli.dead_letters import DeadLetters
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack, asking
+from cli.models_in_use import ModelLook, models_in_use
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.domain.capacity import BUCKETS, USAGE_KEYS, Room, Scarce
@@ -28,7 +27,6 @@ from kbfleet.domain.convergence import CONVERGED_BY_ITSELF
 from kbfleet.domain.finding import Disagreement
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
-from kbfleet.domain.model_ids import is_inference_profile
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 
@@ -117,9 +115,7 @@ def _parameters(stack: FleetStack) -> CheckResults:
 
 
 def _tenants(stack: FleetStack) -> CheckResults:
-    if "ApiUrl" not in stack.outputs:
-        raise FleetUnreachable(f"Stack {stack.name!r} has no output ApiUrl; is it a kbfleet stack?")
-    listed = FleetApi(stack.outputs["ApiUrl"], stack.session).tenants(None).tenants
+    listed = _api(stack).tenants(None).tenants
     served = [each for each in listed if each.status is not TenantStatus.OFFBOARDED]
     troubles = {each.tenant_id: _trouble(each, _freshness(stack)) for each in served}
     left = [each.tenant_id for each in served if each.status in CONVERGED_BY_ITSELF and not each.converged]
@@ -230,6 +226,9 @@ def _trouble(tenant: ListedTenantBody, freshness: timedelta) -> tuple[Verdict, s
             f"Documents of tenant {tenant_id} fail.",
             f"`kbfleet documents {tenant_id} --failed` says which.",
         )
+    if tenant.drift:
+        found = f"Tenant {tenant_id} works, but is not made as a new one would be."
+        return Verdict.NOTE, found, f"`kbfleet tenant show {tenant_id}` says what differs, and what changes it."
     return None
 
 
@@ -301,81 +300,24 @@ def _secrets(stack: FleetStack) -> CheckResults:
 
 
 def _models(stack: FleetStack) -> CheckResults:
-    bedrock = stack.client("bedrock")
-    for parameter in ("EmbeddingModelId", "FormerEmbeddingModelId", "GenerationModelId"):
-        model = stack.parameters.get(parameter)
-        if not model:
-            continue
-        behind, refusal = _models_of(bedrock, parameter, model)
-        if refusal is not None:
-            yield refusal
-        for each in behind:
-            with asking(f"Access to model {each} could not be looked at (bedrock:GetFoundationModelAvailability)"):
-                lacking = _lacking(bedrock.get_foundation_model_availability(modelId=each))
-            if lacking:
-                yield Verdict.WRONG, f"{parameter} {model} cannot be used: {', '.join(lacking)}.", _FIRST_CALL
-                break
-        else:
-            if refusal is None:
-                yield _well(f"{parameter} {model} can be used.")
-
-
-_FIRST_CALL = (
-    "There is no page to request access any more. Somebody who may aws-marketplace:Subscribe and ViewSubscriptions "
-    "calls the model once, in the console's playground; for Anthropic's models, its form is filled in before. Or "
-    'deploy with another model. See "3. Models" in docs/deploying.md.'
-)
-"""Source: AWS documentation, Request access to models."""
-
-
-def _models_of(bedrock: Any, parameter: str, model: str) -> tuple[list[str], tuple[Verdict, str, str] | None]:
-    """The foundation models behind a model id, itself or those that an inference profile forwards to; and why the id
-    cannot be called from here, if so.
-
-    Raises: FleetUnreachable.
-    """
-    if is_inference_profile(model):
-        with asking(f"Inference profile {model} could not be looked at (bedrock:GetInferenceProfile)"):
-            try:
-                found = bedrock.get_inference_profile(inferenceProfileIdentifier=model)
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in _NOT_HERE:
-                    raise
-                return [], _uncallable(
-                    bedrock, parameter, model, model.split(".", 1)[1], "is no profile of this Region"
-                )
-        # One model in several Regions.
-        return sorted({each["modelArn"].rpartition("/")[2] for each in found["models"]}), None
-    with asking(f"Model {model} could not be looked at (bedrock:GetFoundationModel)"):
-        try:
-            details = bedrock.get_foundation_model(modelIdentifier=model)["modelDetails"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _NOT_HERE:
-                raise
-            return [], _uncallable(bedrock, parameter, model, model, "is no model of this Region")
-    if "ON_DEMAND" in details.get("inferenceTypesSupported", ()):
-        return [model], None
-    return [model], _uncallable(bedrock, parameter, model, model, "cannot be called on demand in this Region")
-
-
-_NOT_HERE = {"ResourceNotFoundException", "ValidationException"}
-
-
-def _uncallable(bedrock: Any, parameter: str, given: str, model: str, why: str) -> tuple[Verdict, str, str]:
-    """Proposes the profiles of the model that there are, those of a geography before the global one."""
-    with asking("Inference profiles could not be listed (bedrock:ListInferenceProfiles)"):
-        pages = bedrock.get_paginator("list_inference_profiles").paginate(typeEquals="SYSTEM_DEFINED")
-        listed = [each["inferenceProfileId"] for page in pages for each in page["inferenceProfileSummaries"]]
-    profiles = sorted(
-        (each for each in listed if each.partition(".")[2] == model), key=lambda each: each[:7] == "global."
-    )
-    if profiles and parameter == "GenerationModelId":
-        advice = f"Deploy with {parameter}={profiles[0]}."
-        if others := profiles[1:]:
-            advice += f" Or: {', '.join(others)}."
-    else:
-        advice = f'Deploy with another {parameter}: "3. Models" in docs/deploying.md has a table of Regions.'
-    return Verdict.WRONG, f"{parameter} {given} {why}: every call of it is refused.", advice
+    """Those that the parameters name, and the profiles that tenants have: whether they can be called, and for how
+    long."""
+    unasked: FleetUnreachable | Refused | None = None
+    try:
+        used = models_in_use(stack.parameters, _api(stack))
+    except (FleetUnreachable, Refused) as error:
+        used, unasked = models_in_use(stack.parameters, None), error
+    for model, uses in used.items():
+        look = ModelLook(stack, model, uses, datetime.now(UTC))
+        well = True
+        for trouble in look.troubles():
+            well = False
+            yield Verdict.NOTE if trouble.passing else Verdict.WRONG, trouble.finding, trouble.advice
+        if well:
+            yield _well(f"{look.named} can be used.")
+    if unasked is not None:
+        advice = "Run this again when the API answers."
+        yield Verdict.UNKNOWN, f"Which models tenants' profiles name, nobody could say: {unasked}", advice
 
 
 def _who_did_it(stack: FleetStack) -> CheckResults:
@@ -414,22 +356,6 @@ def _data_events(selectors: Mapping[str, Any]) -> set[str]:
     )
 
 
-def _lacking(availability: Mapping[str, Any]) -> list[str]:
-    """Source: botocore service model of bedrock, GetFoundationModelAvailability.
-
-    Raises: FleetUnreachable when the answer does not say, as those of some stand-ins for AWS.
-    """
-    given = {
-        "authorizationStatus": (availability.get("authorizationStatus"), "AUTHORIZED"),
-        "entitlementAvailability": (availability.get("entitlementAvailability"), "AVAILABLE"),
-        "regionAvailability": (availability.get("regionAvailability"), "AVAILABLE"),
-        "agreementAvailability": (availability.get("agreementAvailability", {}).get("status"), "AVAILABLE"),
-    }
-    if missing := [name for name, (value, _) in given.items() if value is None]:
-        raise FleetUnreachable(f"Access to the models could not be looked at: the answer lacks {', '.join(missing)}.")
-    return [f"{name} is {value}" for name, (value, wanted) in given.items() if value != wanted]
-
-
 def _alarms(stack: FleetStack) -> CheckResults:
     names = sorted(physical for logical, physical in stack.monitoring.items() if logical.endswith("Alarm"))
     ringing: list[Mapping[str, Any]] = []
@@ -454,6 +380,13 @@ def _dead_letters(stack: FleetStack) -> CheckResults:
             yield Verdict.WRONG, found, f"`kbfleet dlq list`, then docs/runbook/{each.queue.page}.md."
     if not any(each.messages for each in waiting):
         yield _well(f"Nothing waits in {len(waiting)} dead-letter queues.")
+
+
+def _api(stack: FleetStack) -> FleetApi:
+    """Raises: FleetUnreachable."""
+    if "ApiUrl" not in stack.outputs:
+        raise FleetUnreachable(f"Stack {stack.name!r} has no output ApiUrl; is it a kbfleet stack?")
+    return FleetApi(stack.outputs["ApiUrl"], stack.session)
 
 
 def _resource(stack: FleetStack, name: str) -> str:

@@ -202,6 +202,17 @@ FACTS = (
         Speed.NONE,
         "tests/local/stack/test_foundation_models.py::test_a_model_says_how_it_can_be_called",
     ),
+    Fact(
+        "model-lifecycle",
+        "GetFoundationModel says of a model whose end is announced that it is LEGACY, since when and until when; after "
+        "that it is called no more: `This model version has reached the end of its life.`",
+        R,
+        "botocore model of bedrock, FoundationModelLifecycle; Amazon Bedrock User Guide, Model lifecycle; "
+        "aws-samples/bedrock-chat#1126",
+        "by a table of three models; any other goes on for ever. One that has ended is not there any more",
+        Speed.NONE,
+        "tests/local/stack/test_foundation_models.py::test_a_model_says_when_it_ends",
+    ),
     # --- how long Bedrock takes ---
     Fact(
         "vector-knowledge-base-creation",

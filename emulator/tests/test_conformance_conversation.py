@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from bedrock_emulator.world.clock import ManualClock
 
 fact = pytest.mark.fact
 
@@ -132,6 +135,20 @@ def test_some_models_need_an_inference_profile(bench: Any) -> None:
         )
     profile = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     assert bench.client("bedrock-runtime").converse(modelId=profile, messages=user(f"{LEAVE}\n\n{QUESTION}"))
+
+
+@fact("a model that has ended is called no more", "R")
+@pytest.mark.parametrize("geography", ["", "us."])
+def test_a_model_ends(workbench_of: Callable[..., Any], geography: str) -> None:
+    model = f"{geography}anthropic.claude-3-haiku-20240307-v1:0"
+    its_end = datetime(2026, 9, 10, tzinfo=UTC).timestamp()
+    bench = workbench_of(region="us-east-1", clock=ManualClock(its_end - 60))
+    arguments = {"modelId": model, "messages": user(f"{LEAVE}\n\n{QUESTION}")}
+    assert bench.client("bedrock-runtime").converse(**arguments)
+    bench.clock.advance(60)
+    with pytest.raises(ClientError, match="end of its life") as caught:
+        bench.client("bedrock-runtime").converse(**arguments)
+    assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
 
 @pytest.mark.parametrize(

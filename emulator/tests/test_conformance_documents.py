@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from botocore.session import get_session
 
 from bedrock_emulator import Quotas
 from bedrock_emulator.reading.parsers import can_see
+from bedrock_emulator.world.clock import ManualClock
 from emulator_support.workbench import REGION, TITAN
 
 fact = pytest.mark.fact
@@ -665,6 +667,37 @@ def test_direct_ingestion_checks_the_parsing_model(workbench_of: Any) -> None:
     )
     assert (status, code) == (400, "ValidationException")
     assert f"is not able to call the specified model {VISION}" in told
+
+
+ENDING = "arn:aws:bedrock:ap-northeast-1::foundation-model/anthropic.claude-opus-4-1-20250805-v1:0"
+ITS_END = datetime(2027, 1, 8, tzinfo=UTC).timestamp()
+
+
+@needs_sight
+@fact(
+    "after the end of the model that parses, direct ingestion is refused, and a job ends well with nothing indexed",
+    "R",
+)
+def test_a_parsing_model_ends(workbench_of: Any) -> None:
+    bench = workbench_of(clock=ManualClock(ITS_END - 3_600))
+    base, source, ended = synced(bench, seen_by_a_model(modelArn=ENDING), **{"before.txt": ENGLISH})
+    assert ended["statistics"]["numberOfNewDocumentsIndexed"] == 1
+    bench.clock.advance(ITS_END - bench.clock.now())
+    bench.put("documents", **{"after.txt": ENGLISH})
+    ended = bench.sync(base, source)
+    assert (ended["status"], reasons(ended)) == ("COMPLETE", "")
+    counts = ended["statistics"]
+    assert (counts["numberOfNewDocumentsIndexed"], counts["numberOfDocumentsFailed"]) == (0, 0)
+    assert listed(bench, base, source) == {"before.txt": "INDEXED"}
+    location = {"s3Location": {"uri": "s3://documents/after.txt"}}
+    status, code, told = refusal(
+        bench.agent.ingest_knowledge_base_documents,
+        knowledgeBaseId=base,
+        dataSourceId=source,
+        documents=[{"content": {"dataSourceType": "S3", "s3": location}}],
+    )
+    assert (status, code) == (400, "ValidationException")
+    assert "This model version has reached the end of its life." in told
 
 
 @needs_sight

@@ -8,16 +8,21 @@ profiles that can be called from the Region, each with all Regions that it forwa
 lacks the model (AWS documentation, "Supported Regions and models for inference profiles"; botocore model, GetInference
 Profile). Which model is where, the emulator knows for some; it refuses calls by the same table. What it does not know
 stays as MiniStack has it.
+
+MiniStack says of each model that it is ACTIVE. AWS says of one whose end is announced that it is LEGACY, since when,
+and when it ends (botocore model, FoundationModelLifecycle); what becomes of one that has ended is not said, and it is
+taken to be gone.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from ministack.core.responses import get_region
 from ministack.services import bedrock
 
-from bedrock_emulator.world.models import MODELS, Model, known
+from bedrock_emulator.world.models import LIFECYCLES, MODELS, Model, known, lifecycle
 from local.stack.configuration import StackConfiguration
 
 Query = Mapping[str, list[str]]
@@ -31,6 +36,11 @@ def apply(configuration: StackConfiguration) -> None:  # noqa: ARG001 -- every c
         for model in MODELS
         if model.identifier not in listed
     ]
+    bedrock._CATALOG += [
+        (identifier, identifier, "Anthropic", ["TEXT"], ["TEXT"], True)
+        for identifier in LIFECYCLES
+        if identifier not in listed
+    ]
     _say_how_models_are_called()
     _know_profiles()
 
@@ -42,6 +52,9 @@ def _say_how_models_are_called() -> None:
         described: dict[str, Any] = summary(identifier, *others)
         if (model := known(identifier)) is not None:
             described["InferenceTypesSupported"] = model.inference_types(get_region())
+        if (ending := lifecycle(identifier)) is not None:
+            legacy = {"LegacyTime": ending.legacy_from.isoformat(), "EndOfLifeTime": ending.ends_at.isoformat()}
+            described["ModelLifecycle"] = {"Status": "LEGACY" if ending.legacy_from <= _now() else "ACTIVE", **legacy}
         return described
 
     def find_in_region(identifier: str) -> Any:
@@ -89,8 +102,13 @@ def _know_profiles() -> None:
 
 
 def _is_here(identifier: str) -> bool:
-    model = known(identifier)
-    return model is None or bool(model.inference_types(get_region()))
+    model, ending = known(identifier), lifecycle(identifier)
+    ended = ending is not None and ending.ends_at <= _now()
+    return not ended and (model is None or bool(model.inference_types(get_region())))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _profiles() -> Iterator[dict[str, Any]]:

@@ -20,12 +20,14 @@ from cli.doctor import CheckResult, Verdict, examine
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
 from kbfleet.contracts.events import ReconciliationDetail
+from kbfleet.contracts.profiles import ProfileBody
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.profiles import Answering, Embedding, Ingestion, Parser, ParserKind, Profile, ProfileName, Reranker
 from kbfleet.domain.reconciliation import Reconciliation, WholeRound
 from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
@@ -59,6 +61,9 @@ class Bedrock:
     agreement: str = "AVAILABLE"
     profile_only: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
+    lifecycles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    here: str = "ap-northeast-1"
+    lacking_here: set[str] = field(default_factory=set)
 
     def get_paginator(self, _operation: str) -> Bedrock:
         return self
@@ -72,10 +77,15 @@ class Bedrock:
     def get_foundation_model(self, *, modelIdentifier: str) -> dict[str, Any]:  # noqa: N803 - as above
         self._look_for(modelIdentifier)
         kind = "INFERENCE_PROFILE" if modelIdentifier in self.profile_only else "ON_DEMAND"
-        return {"modelDetails": {"modelId": modelIdentifier, "inferenceTypesSupported": [kind]}}
+        lifecycle = self.lifecycles.get(modelIdentifier, {"status": "ACTIVE"})
+        details = {"modelId": modelIdentifier, "inferenceTypesSupported": [kind], "modelLifecycle": lifecycle}
+        return {"modelDetails": details}
+
+    def in_region(self, region: str) -> Bedrock:
+        return replace(self, here=region, lacking_here=set())
 
     def _look_for(self, identifier: str) -> None:
-        if identifier in self.missing:
+        if identifier in self.missing | self.lacking_here:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "no"}}, "Operation")
 
     def get_inference_profile(self, *, inferenceProfileIdentifier: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
@@ -167,7 +177,11 @@ class Patient(FleetStack):
             return Denied()
         if service == "cloudtrail":
             return self.__dict__["cloudtrail"]
-        return self.__dict__["bedrock"] if service.startswith("bedrock") else aws_client(service)
+        if not service.startswith("bedrock"):
+            return aws_client(service)
+        bedrock: Bedrock = self.__dict__["bedrock"]
+        region = getattr(config, "region_name", None)
+        return bedrock.in_region(region) if region else bedrock
 
     def described(self, **changes: Any) -> None:
         self.__dict__["resources"] = self.resources  # both are derived from the description
@@ -293,6 +307,7 @@ class TestTenants:
             ({"last_outcome": Outcome.FAILED}, Verdict.WRONG, "last sync"),
             ({"last_outcome": Outcome.DEGRADED}, Verdict.NOTE, "Documents"),
             (leaving(due=timedelta(days=4)), Verdict.WRONG, "should have been deleted on"),
+            ({"drift": ("Made with another model.",)}, Verdict.NOTE, "not made as a new one would be"),
             ({"converged": False}, Verdict.WRONG, "not converged"),
             ({"converged": False, "status": TenantStatus.SUSPENDED}, Verdict.WRONG, "not converged"),
         ],
@@ -351,7 +366,8 @@ class TestTenants:
             raise error
 
         monkeypatch.setattr(FleetApi, "tenants", refuse)
-        assert only_trouble(patient)[:2] == ("tenants", Verdict.UNKNOWN)
+        unknown = [(each.check, each.verdict) for each in troubles(patient)]
+        assert unknown == [("tenants", Verdict.UNKNOWN), ("models", Verdict.UNKNOWN)]
 
 
 class TestKnowledge:
@@ -451,7 +467,7 @@ class TestWhatTheFleetNeeds:
         summary = {"SummaryMap": {"Roles": 3 if quota == 3 else quota * 0.8, "RolesQuota": quota}}
         iam = SimpleNamespace(get_account_summary=lambda: summary)
         client = patient.client
-        monkeypatch.setattr(Patient, "client", lambda _self, service, **_: iam if service == "iam" else client(service))
+        monkeypatch.setattr(Patient, "client", lambda _self, service, *_: iam if service == "iam" else client(service))
         assert only_trouble(patient)[:2] == ("capacity", verdict)
 
     def test_api_keys_run_out(self, patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -548,6 +564,140 @@ class TestWhatTheFleetNeeds:
     def test_a_models_agreement_is_pending(self, patient: Patient) -> None:
         patient.__dict__["bedrock"].agreement = "PENDING"
         assert [each.check for each in troubles(patient)] == ["models", "models"]
+
+
+OPUS = "anthropic.claude-opus-4-1-20250805-v1:0"
+MAY = datetime(2026, 5, 1, tzinfo=UTC)
+TITAN, HAIKU = MODELS["EmbeddingModelId"], MODELS["GenerationModelId"]
+
+
+def legacy(*, ends_in: timedelta | None = None, **more: datetime) -> dict[str, Any]:
+    ending = {"endOfLifeTime": datetime.now(UTC) + ends_in} if ends_in is not None else {}
+    return {"status": "LEGACY", **ending, **more}
+
+
+def profile(
+    name: str, version: int, *, parser: str | None = None, answers: str = HAIKU, embeds: str = TITAN, reranks: str = ""
+) -> Profile:
+    kind = ParserKind.FOUNDATION_MODEL if parser else ParserKind.DEFAULT
+    return Profile(
+        ProfileName(name),
+        version,
+        Ingestion("S3_VECTORS", Embedding(embeds, 1_024), Parser(kind, parser)),
+        Answering(answers, reranker=Reranker(reranks, 20) if reranks else None),
+    )
+
+
+class TestModelsOfProfiles:
+    @pytest.fixture
+    def put(self, monkeypatch: pytest.MonkeyPatch) -> list[Profile]:
+        """The versions that the API knows."""
+        there: list[Profile] = []
+
+        def looked_up(_: FleetApi, name: ProfileName, version: int) -> ProfileBody:
+            (found,) = [each for each in there if (each.name, each.version) == (name, version)]
+            return ProfileBody.from_domain(found)
+
+        monkeypatch.setattr(FleetApi, "profile", looked_up)
+        return there
+
+    @pytest.fixture
+    def bedrock(self, patient: Patient) -> Bedrock:
+        found: Bedrock = patient.__dict__["bedrock"]
+        return found
+
+    @pytest.mark.parametrize(("days", "verdict"), [(170, Verdict.NOTE), (91, Verdict.NOTE), (90, Verdict.WRONG)])
+    def test_the_end_of_a_parser_is_said_months_before_with_who_has_it_and_what_to_do(
+        self,
+        patient: Patient,
+        bedrock: Bedrock,
+        put: list[Profile],
+        tenants: list[ListedTenantBody],
+        days: int,
+        verdict: Verdict,
+    ) -> None:
+        put += [profile("office", 1, parser=OPUS), profile("office", 2)]
+        tenants += [listed(each, profile="office", profile_version=1) for each in ("sakura", "momiji")]
+        tenants += [
+            listed("kaede", profile="office", profile_version=2),
+            listed("old-co", profile="office", profile_version=1, status=TenantStatus.OFFBOARDED),
+        ]
+        bedrock.lifecycles[OPUS] = legacy(ends_in=timedelta(days=days))
+        (found,) = troubles(patient)
+        assert (found.check, found.verdict) == ("models", verdict)
+        end = datetime.now(UTC) + timedelta(days=days)
+        assert f"Model {OPUS} ends on {end:%Y-%m-%d}" in found.finding
+        assert "ingestion.parser.model of profile office version 1 (2 tenants)" in found.finding
+        assert "version 2" not in found.finding
+        assert "no document is read any more" in found.finding
+        assert "`kbfleet profile put FILE` with another ingestion.parser.model for office" in found.advice
+        assert "`kbfleet tenant update TENANT --profile office`" in found.advice
+
+    def test_of_an_inference_profile_the_model_behind_is_looked_at(self, patient: Patient, bedrock: Bedrock) -> None:
+        bedrock.lifecycles["anthropic.claude-haiku-4-5"] = legacy(ends_in=timedelta(days=30))
+        (found,) = troubles(patient)
+        assert (found.check, found.verdict) == ("models", Verdict.WRONG)
+        assert "Model anthropic.claude-haiku-4-5 ends on" in found.finding
+        assert "GenerationModelId (1 tenant of profile default)" in found.finding
+        assert found.advice == "Deploy with another GenerationModelId."
+
+    def test_where_this_region_lacks_it_another_one_is_asked(self, patient: Patient, bedrock: Bedrock) -> None:
+        bedrock.lacking_here = {"anthropic.claude-haiku-4-5"}
+        assert troubles(patient) == []
+        bedrock.lifecycles["anthropic.claude-haiku-4-5"] = legacy(ends_in=timedelta(days=30))
+        assert "ends on" in only_trouble(patient)[2]
+
+    def test_a_model_of_which_nothing_is_said_is_not_well(self, patient: Patient, bedrock: Bedrock) -> None:
+        bedrock.missing = {"anthropic.claude-haiku-4-5"}
+        check, verdict, finding = only_trouble(patient)
+        assert (check, verdict) == ("models", Verdict.NOTE)
+        assert "nothing says how long" in finding
+
+    def test_a_model_in_several_places_is_one_finding_with_what_to_do_in_each(
+        self, patient: Patient, bedrock: Bedrock, put: list[Profile], tenants: list[ListedTenantBody]
+    ) -> None:
+        put.append(profile("faq", 3, embeds=TITAN, reranks="cohere.rerank-v3-5:0"))
+        tenants.append(listed("sakura", profile="faq", profile_version=3))
+        bedrock.lifecycles[TITAN] = legacy(ends_in=timedelta(days=9), publicExtendedAccessTime=MAY)
+        bedrock.lifecycles["cohere.rerank-v3-5:0"] = legacy()
+        by_embedding, by_reranker = troubles(patient)
+        assert "EmbeddingModelId (1 tenant of profile default)" in by_embedding.finding
+        assert "ingestion.embedding.model of profile faq version 3 (1 tenant)" in by_embedding.finding
+        assert "From 2026-05-01 on it may cost more." in by_embedding.finding
+        assert "FormerEmbeddingModelId" in by_embedding.advice
+        assert "offboard the tenants that have it, and add them anew" in by_embedding.advice
+        assert (by_reranker.verdict, "it will end" in by_reranker.finding) == (Verdict.NOTE, True)
+
+    def test_what_has_ended_is_said_so(self, patient: Patient, bedrock: Bedrock) -> None:
+        bedrock.lifecycles[TITAN] = legacy(ends_in=timedelta(days=-1))
+        check, verdict, finding = only_trouble(patient)
+        assert (check, verdict, "has ended" in finding) == ("models", Verdict.WRONG, True)
+
+    def test_the_day_before_which_an_active_model_does_not_end_is_no_end(
+        self, patient: Patient, bedrock: Bedrock
+    ) -> None:
+        """AWS names one for each model when it is launched."""
+        bedrock.lifecycles[TITAN] = {"status": "ACTIVE", "endOfLifeTime": datetime(2026, 1, 1, tzinfo=UTC)}
+        assert troubles(patient) == []
+
+    def test_a_model_of_a_profile_is_not_granted(
+        self, patient: Patient, bedrock: Bedrock, put: list[Profile], tenants: list[ListedTenantBody]
+    ) -> None:
+        put.append(profile("office", 1, parser=OPUS))
+        tenants.append(listed("sakura", profile="office", profile_version=1))
+        bedrock.unauthorized = {OPUS}
+        check, verdict, finding = only_trouble(patient)
+        assert (check, verdict) == ("models", Verdict.WRONG)
+        assert "ingestion.parser.model of profile office version 1 (1 tenant)" in finding
+
+    def test_a_profile_is_proposed_for_the_field_that_needs_it(
+        self, patient: Patient, bedrock: Bedrock, put: list[Profile], tenants: list[ListedTenantBody]
+    ) -> None:
+        put.append(profile("faq", 1, answers="amazon.nova-lite-v1:0"))
+        tenants.append(listed("sakura", profile="faq", profile_version=1))
+        bedrock.profile_only = {"amazon.nova-lite-v1:0"}
+        (found,) = troubles(patient)
+        assert "Put a version of profile faq with answering.model apac.amazon.nova-lite-v1:0." in found.advice
 
 
 class TestWhoDidIt:

@@ -71,6 +71,7 @@ class TracedWorld:
         tracer = DocumentTracer(
             registry=self.fleet.registry,
             stores={"S3_VECTORS": self.world.store},
+            profiles=self.fleet.profiles,
             ledger=self.fleet.ledger,
             history=self.fleet.history,
             knowledge_bases=self.world.knowledge_bases,
@@ -192,6 +193,8 @@ def test_a_probe_finds_no_other_document(on_s3_vectors: TracedWorld) -> None:
     on_s3_vectors.put()
     on_s3_vectors.sync()
     probe = BedrockRetrievalProbe(on_s3_vectors.world.aws.client("bedrock-agent-runtime"))
-    assert probe.probe(on_s3_vectors.source.knowledge_base_id, KnowledgeBaseKind.VECTOR, BUCKET, URI).found
+    own = probe.probe(on_s3_vectors.source.knowledge_base_id, KnowledgeBaseKind.VECTOR, BUCKET, URI)
+    assert own.found
+    assert own.characters == len("A tent is rented for three days at least.")
     other = probe.probe(on_s3_vectors.source.knowledge_base_id, KnowledgeBaseKind.VECTOR, BUCKET, f"{URI}x")
     assert (other.found, other.refusal) == (False, "")

@@ -84,6 +84,15 @@ class TenantRegistrySuite:
         assert registry.using(office.name, 9) == users[1:]
         assert registry.get(users[1]).profile == replace(office, version=2)
 
+    def test_a_record_that_names_a_profile_has_that_whatever_is_remembered(self, registry: TenantRegistry) -> None:
+        office = ProfileReference(ProfileName("office"), 2)
+        registry.remember_profile(MINIMAL.this_life, office)
+        assert registry.find(ACME) is None
+        registry.create(MINIMAL)
+        assert registry.get(ACME).profile == ProfileReference()
+        registry.replace(replace(MINIMAL, profile=replace(office, version=3)), fence=MINIMAL.fence)
+        assert registry.get(ACME).profile == replace(office, version=3)
+
     def test_those_whose_ids_begin_alike_are_listed_alone(self, registry: TenantRegistry) -> None:
         ids = [TenantId(name) for name in ("ace", "acme", "acme-2", "acme2", "acmf", "zeta")]
         for tenant_id in ids:
@@ -180,6 +189,33 @@ class TestDynamoDBTenantRegistry(TenantRegistrySuite):
         key = {"PK": {"S": f"TENANT#{SAKURA}"}, "SK": {"S": "PROFILE"}}
         table.client.update_item(TableName=table.name, Key=key, UpdateExpression="REMOVE profile")
         assert registry.get(SAKURA) == replace(FULL, profile=ProfileReference())
+
+    @pytest.mark.parametrize("life", [1, 2])
+    def test_a_version_that_knows_no_profiles_does_not_make_it_forget_the_tenants(
+        self, registry: TenantRegistry, table: Table, life: int
+    ) -> None:
+        """An update was taken back: the older version has read the record, and written all that it knows of it."""
+        office = ProfileReference(ProfileName("office"), 2)
+        tenant = replace(FULL, profile=office, life=life)
+        registry.remember_profile(tenant.this_life, office)
+        registry.create(tenant)
+        key = {"PK": {"S": f"TENANT#{SAKURA}"}, "SK": {"S": "PROFILE"}}
+        known_to_nobody = "REMOVE profile, queue, queue_position, read_again_since"
+        table.client.update_item(TableName=table.name, Key=key, UpdateExpression=known_to_nobody)
+        found = registry.get(SAKURA)
+        assert found.profile == office
+        assert registry.using(office.name, 9) == []
+        registry.replace(found, fence=FULL.fence)  # as the convergence does
+        assert registry.using(office.name, 9) == [SAKURA]
+
+    def test_what_a_life_that_is_over_was_given_counts_for_no_other(
+        self, registry: TenantRegistry, table: Table
+    ) -> None:
+        registry.remember_profile(FULL.this_life, ProfileReference(ProfileName("office"), 2))
+        registry.create(replace(FULL, life=FULL.life + 1))
+        key = {"PK": {"S": f"TENANT#{SAKURA}"}, "SK": {"S": "PROFILE"}}
+        table.client.update_item(TableName=table.name, Key=key, UpdateExpression="REMOVE profile")
+        assert registry.get(SAKURA).profile == ProfileReference()
 
     def test_a_record_from_before_there_were_tiers_is_of_the_standard_one(
         self, registry: TenantRegistry, table: Table

@@ -6,11 +6,13 @@ What is crashed is a `tests.proofs.scenarios.Scenario`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, partial
+from unittest.mock import patch
 
+from bedrock_emulator.reading import parsers
 from tests.proofs.late_events import LATE_SECONDS
 from tests.proofs.proof import Row, Runs, in_processes
 from tests.proofs.scenarios import Scenario
@@ -46,15 +48,21 @@ _LATE_ROLE_SECONDS = 10.0
 """IAM agrees with itself within seconds, users report."""
 
 
-def _world(scenario: Scenario) -> AbstractContextManager[VirtualFleet]:
-    return virtual_fleet(
-        parameters=RARE_TICKS,
-        safety_net_seconds=RARE_SCHEDULE_SECONDS,
-        late_role_seconds=_LATE_ROLE_SECONDS,
-        slowness=scenario.slowness,
-        first_documents=scenario.first_documents,
-        late_event_seconds=LATE_SECONDS,
-    )
+@contextmanager
+def _world(scenario: Scenario) -> Iterator[VirtualFleet]:
+    with (
+        # The documents here are text: what reads the pages of scans is not needed.
+        patch.object(parsers, "can_see", return_value=True),
+        virtual_fleet(
+            parameters=RARE_TICKS,
+            safety_net_seconds=RARE_SCHEDULE_SECONDS,
+            late_role_seconds=_LATE_ROLE_SECONDS,
+            slowness=scenario.slowness,
+            first_documents=scenario.first_documents,
+            late_event_seconds=LATE_SECONDS,
+        ) as fleet,
+    ):
+        yield fleet
 
 
 @cache

@@ -12,7 +12,17 @@ import kbfleet.bootstrap
 from kbfleet.contracts.events import SYNC_HELD
 from kbfleet.domain.errors import TenantNotActive
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.profiles import Answering, Chunking, ChunkingKind, Embedding, Ingestion, Profile, ProfileName
+from kbfleet.domain.profiles import (
+    Answering,
+    Chunking,
+    ChunkingKind,
+    Embedding,
+    Ingestion,
+    Parser,
+    ParserKind,
+    Profile,
+    ProfileName,
+)
 from tests.proofs.converged import departures
 from tests.proofs.erased import remains
 from tests.support.api_requests import api_request
@@ -75,6 +85,7 @@ def scenarios(store: str) -> list[Scenario]:
         provisioning_without_documents(store),
         provisioning_by_a_profile(store),
         provisioning_again(store),
+        *([reading_again(store)] if store != "MANAGED" else []),
         offboarding(store),
         offboarding_when_due(store),
         held_sync(store),
@@ -83,8 +94,8 @@ def scenarios(store: str) -> list[Scenario]:
 
 
 def restorations(store: str) -> list[Scenario]:
-    """One for each loss that can happen there."""
-    return [restoring(store, loss) for loss in losses_on(store)]
+    """One for each loss that can happen there, and one of a tenant with a profile."""
+    return [*(restoring(store, loss) for loss in losses_on(store)), restoring_by_a_profile(store, Loss.DATA_SOURCE)]
 
 
 LONGEST = Slowness(managed_knowledge_base=(124.0, 124.0), managed_data_source=(300.0, 300.0))
@@ -130,17 +141,38 @@ def provisioning_by_a_profile(store: str) -> Scenario:
 _OFFICE = ProfileName("office")
 
 
-def _put_a_profile(store: str, _fleet: VirtualFleet) -> None:
-    embedding = Embedding() if store == "MANAGED" else Embedding("amazon.titan-embed-text-v2:0", 512)
-    chunking = Chunking(ChunkingKind.FIXED_SIZE, max_tokens=200, overlap_percentage=10)
-    answering = Answering("apac.amazon.nova-lite-v1:0")
+_PARSER = "apac.amazon.nova-pro-v1:0"
+_CHUNKING = {
+    "S3_VECTORS": Chunking(ChunkingKind.SEMANTIC, max_tokens=200, buffer_size=1, breakpoint_percentile=90),
+    "OPENSEARCH_SERVERLESS": Chunking(
+        ChunkingKind.HIERARCHICAL, parent_tokens=900, child_tokens=200, overlap_tokens=20
+    ),
+    "MANAGED": Chunking(ChunkingKind.FIXED_SIZE, max_tokens=200, overlap_percentage=10),
+}
+"""As far from the default as each takes it."""
+
+
+def _put_a_profile(store: str, _fleet: VirtualFleet, *, version: int = 1, prompt: str = "Tables as Markdown.") -> None:
+    if store == "MANAGED":
+        embedding, parser = Embedding(), Parser(ParserKind.SMART)
+    else:
+        embedding = Embedding("amazon.titan-embed-text-v2:0", 512)
+        parser = Parser(ParserKind.FOUNDATION_MODEL, _PARSER, prompt)
+    ingestion = Ingestion(store, embedding, parser, _CHUNKING[store])
     records = kbfleet.bootstrap.profile_records()
     records.enlist(_OFFICE)
-    records.add(Profile(_OFFICE, 1, Ingestion(store, embedding, chunking=chunking), answering))
+    records.add(Profile(_OFFICE, version, ingestion, Answering("apac.amazon.nova-lite-v1:0")))
 
 
-def _start_provisioning_by_a_profile(fleet: VirtualFleet) -> Execution:
-    return fleet.start("provision_tenant", {"tenant_id": TENANT, "profile": {"name": _OFFICE, "version": 1}})
+def _start_provisioning_by_a_profile(fleet: VirtualFleet, *, version: int = 1) -> Execution:
+    return fleet.start("provision_tenant", {"tenant_id": TENANT, "profile": {"name": _OFFICE, "version": version}})
+
+
+def _provisioned_by_a_profile(fleet: VirtualFleet, store: str, tenant_id: str) -> None:
+    _put_a_profile(store, fleet)
+    execution = fleet.finish(_start_provisioning_by_a_profile(fleet))
+    fleet.settle(tenant_id)
+    assert execution.status == "SUCCEEDED", execution.failures
 
 
 def _start_provisioning(store: str, fleet: VirtualFleet) -> Execution:
@@ -293,8 +325,25 @@ def restoring(store: str, loss: Loss) -> Scenario:
     )
 
 
-def _prepare_loss(store: str, loss: Loss, fleet: VirtualFleet) -> None:
-    _provisioned(fleet, store, TENANT)
+@cache
+def restoring_by_a_profile(store: str, loss: Loss) -> Scenario:
+    """A tenant whose knowledge is made otherwise than the stack's parameters say, and is to be made so again."""
+    return replace(
+        restoring(store, loss),
+        name=f"restoring {loss}, by a profile",
+        source=f"restoring_by_a_profile({store!r}, Loss.{loss.name})",
+        prepare=partial(_prepare_loss, store, loss, provisioned=_provisioned_by_a_profile),
+    )
+
+
+def _prepare_loss(
+    store: str,
+    loss: Loss,
+    fleet: VirtualFleet,
+    *,
+    provisioned: Callable[[VirtualFleet, str, str], None] = _provisioned,
+) -> None:
+    provisioned(fleet, store, TENANT)
     s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(TENANT))
     _read(fleet, _DOCUMENTS)
     assert not departures_from_the_bucket(fleet, TENANT)
@@ -327,6 +376,41 @@ def _read(fleet: VirtualFleet, documents: Mapping[str, bytes]) -> None:
 
 def _check_restored(store: str, fleet: VirtualFleet) -> list[str]:
     return [*departures(fleet, {TENANT: store}), *departures_from_the_bucket(fleet, TENANT)]
+
+
+# --- a tenant whose documents are to be read otherwise ---
+
+
+@cache
+def reading_again(store: str) -> Scenario:
+    """A tenant with documents, which is given another prompt of its parser."""
+    return Scenario(
+        "reading again by another prompt",
+        f"reading_again({store!r})",
+        partial(_start_provisioning_by_a_profile, version=2),
+        partial(_check_read_again, store),
+        prepare=partial(_prepare_reading_again, store),
+    )
+
+
+_SECOND_PROMPT = "Every figure as a sentence."
+
+
+def _prepare_reading_again(store: str, fleet: VirtualFleet) -> None:
+    _provisioned_by_a_profile(fleet, store, TENANT)
+    _read(fleet, _DOCUMENTS)
+    _put_a_profile(store, fleet, version=2, prompt=_SECOND_PROMPT)
+    fleet.timeline.run_for(60)
+
+
+def _check_read_again(store: str, fleet: VirtualFleet) -> list[str]:
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    wrong = [] if tenant.profile.version == 2 else [f"the tenant has {tenant.profile}"]
+    read_since, made_at = tenant.read_again_since, tenant.data_source_made_at
+    if read_since is None or made_at is None or made_at < read_since:
+        wrong.append(f"what was read before {read_since} is still answered from: the data source is of {made_at}")
+    return [*wrong, *_check_restored(store, fleet)]
 
 
 # --- a tenant that has lost its bucket, and its data source with it ------------------------------

@@ -18,6 +18,7 @@ EVERY = 211
 SCENARIOS = [
     *map(scenarios.provisioning, STORES),
     scenarios.provisioning_by_a_profile("S3_VECTORS"),
+    scenarios.reading_again("OPENSEARCH_SERVERLESS"),
     scenarios.offboarding(STORES[0]),
     scenarios.restoring("S3_VECTORS", Loss.INDEX),
 ]

@@ -294,10 +294,11 @@ class InMemoryRetrievalProbe:
     def __init__(self) -> None:
         self.findable: set[str] = set()
         self.refusal = ""
+        self.characters: int | None = None
 
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         key_in(bucket, uri)
-        return Probe(found=not self.refusal and uri in self.findable, refusal=self.refusal)
+        return Probe(not self.refusal and uri in self.findable, self.refusal, self.characters)
 
     def anything(self, knowledge_base_id: str, kind: KnowledgeBaseKind) -> Search:
         if self.refusal:

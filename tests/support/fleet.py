@@ -240,6 +240,7 @@ class Fleet:
             bucket_contents=self.bucket_contents,
             samples=self.bucket_contents,
             stores=self.stores,
+            profiles=self.profiles,
             announcements=self.announcements,
             ledger=self.ledger,
             clock=self.clock,
@@ -335,6 +336,7 @@ class Fleet:
         return DocumentTracer(
             registry=self.registry,
             stores=self.stores,
+            profiles=self.profiles,
             ledger=self.ledger,
             history=self.history,
             knowledge_bases=self.knowledge_bases,

@@ -16,7 +16,7 @@ from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import DocumentRound
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
-from kbfleet.domain.profiles import DEFAULT_PROFILE, Profile, ProfileName
+from kbfleet.domain.profiles import DEFAULT_PROFILE, Profile, ProfileName, ProfileReference
 from kbfleet.domain.reconciliation import TenantRound
 from kbfleet.domain.search_allowance import SearchAllowance
 from kbfleet.domain.sync import Priority, Sync, SyncState
@@ -53,6 +53,9 @@ class InMemoryTenantRegistry:
     def using(self, profile: ProfileName, limit: int) -> Sequence[TenantId]:
         users = (each for each in self.all() if each.profile.name == profile and profile != DEFAULT_PROFILE)
         return [each.tenant_id for each in users if each.status is not TenantStatus.OFFBOARDED][:limit]
+
+    def remember_profile(self, life: Life, profile: ProfileReference) -> None:
+        """No record here is written by another version."""
 
     def request_name(self, tenant_id: TenantId, name: DisplayName, *, execution: str, now: datetime) -> None:
         self._requested_names[tenant_id, execution] = (name, now + REQUESTED_NAME_KEPT_FOR)

@@ -309,6 +309,17 @@ class TestWithBedrocksWords:
         assert explained(Examination("1"), NO_TEXT, "a.PDF") == DocumentFinding(DocumentFault.SCAN)
         assert explained(Examination("1"), NO_TEXT, "a.docx") == DocumentFinding(DocumentFault.NO_TEXT)
 
+    def test_of_what_a_model_was_to_read_another_try_may_help(self) -> None:
+        scan = DocumentFinding(DocumentFault.SCAN, certain=False)
+        for finding in (None, scan):
+            seen = Examination("1", finding, parsed_by_model=True)
+            told = explained(seen, NO_TEXT, "a.PDF")
+            assert told == DocumentFinding(DocumentFault.NOT_PARSED, certain=False)
+        cut = Examination("1", DocumentFinding(DocumentFault.CUT), parsed_by_model=True)
+        assert explained(cut, NO_TEXT, "a.pdf") == cut.finding
+        other = Examination("1", parsed_by_model=True)
+        assert explained(other, NO_TEXT, "a.docx") == DocumentFinding(DocumentFault.NO_TEXT)  # no model reads those
+
     def test_of_one_that_nobody_has_looked_into_it_is_not_said(self) -> None:
         for examination in (None, Examination("1", looked_into=False)):
             assert explained(examination, NO_TEXT, "a.pdf") == DocumentFinding(DocumentFault.NO_TEXT)

@@ -5,16 +5,26 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from bedrock_emulator.reading.text_extraction import extractor
 from kbfleet.domain.document_examination import DocumentFault, DocumentFinding, Examination
-from kbfleet.domain.document_trace import DocumentTrace, HopName, ObjectKey, Verdict
+from kbfleet.domain.document_trace import (
+    BYTES_A_CHARACTER,
+    MANY_BYTES,
+    DocumentTrace,
+    HopName,
+    ObjectKey,
+    Verdict,
+)
 from kbfleet.domain.errors import InvalidInput, TenantNotFound
 from kbfleet.domain.failed_documents import DocumentObject, FailedDocument, FailureStatus, IngestedStatus
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Statistics
 from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.profiles import Answering, Embedding, Ingestion, Parser, ParserKind, Profile, ProfileName
 from kbfleet.domain.sync import Priority
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.clock import START
@@ -25,6 +35,7 @@ from tests.support.samples import ACME, NAMES, SAKURA, failure_reason, first_kno
 Form = Literal["NFC", "NFD"]
 KEY = ObjectKey("規程/就業 規則.pdf")
 URI = f"s3://{NAMES.bucket(Life(ACME))}/{KEY}"
+SAMPLES = Path(__file__).parents[2] / "local" / "samples"
 OTHERS = [TenantId(f"other-{number}") for number in range(5)]
 
 
@@ -63,6 +74,72 @@ def stuck(fleet: Fleet) -> tuple[HopName, Verdict, str]:
     assert hop is not None
     assert hop.verdict is Verdict.WAITING or hop.advice
     return hop.name, hop.verdict, f"{hop.finding} {hop.advice}"
+
+
+VISION = "apac.amazon.nova-pro-v1:0"
+
+
+def give_a_parser(fleet: Fleet, kind: ParserKind = ParserKind.FOUNDATION_MODEL) -> None:
+    """The tenant has a profile, by which a model reads pages, or Bedrock's own parser does."""
+    parser = Parser(kind, VISION if kind is ParserKind.FOUNDATION_MODEL else None)
+    ingestion = Ingestion("S3_VECTORS", Embedding("amazon.titan-embed-text-v2:0", 1_024), parser)
+    office = Profile(ProfileName("office"), 1, ingestion, Answering("amazon.nova-lite-v1:0"))
+    fleet.profiles.records.add(office)
+    stored = fleet.registry.get(ACME)
+    fleet.registry.replace(replace(stored, profile=office.reference), fence=stored.fence)
+
+
+class TestADocumentThatAModelWasToRead:
+    @pytest.fixture
+    def fleet(self, fleet: Fleet) -> Fleet:
+        upload(fleet, size=2_000_000)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        indexed(fleet)
+        return fleet
+
+    @pytest.mark.parametrize("characters", [0, 1, 999])
+    def test_that_hardly_any_text_came_of_it_is_told_with_what_to_do(self, fleet: Fleet, characters: int) -> None:
+        give_a_parser(fleet)
+        fleet.retrieval_probe.characters = characters
+        trace = traced(fleet)
+        assert trace.stuck_at is None  # it is found
+        last = trace.hops[-1]
+        assert f"only {characters:,} characters came of its 2,000,000 bytes. Model {VISION}" in last.finding
+        assert "kbfleet doctor" in last.advice
+        assert "kbfleet documents delete acme KEY" in last.advice
+
+    @pytest.mark.parametrize("characters", [1_000, None])
+    def test_one_with_text_or_with_more_passages_than_were_given_is_well(
+        self, fleet: Fleet, characters: int | None
+    ) -> None:
+        give_a_parser(fleet)
+        fleet.retrieval_probe.characters = characters
+        assert "only" not in traced(fleet).hops[-1].finding
+
+    @pytest.mark.parametrize("kind", [ParserKind.DEFAULT, None])
+    def test_where_no_model_was_to_read_it_nothing_is_told(self, fleet: Fleet, kind: ParserKind | None) -> None:
+        if kind is not None:
+            give_a_parser(fleet, kind)
+        fleet.retrieval_probe.characters = 1
+        assert "only" not in traced(fleet).hops[-1].finding
+
+    def test_a_small_one_is_not_judged(self, fleet: Fleet) -> None:
+        give_a_parser(fleet)
+        upload(fleet, size=MANY_BYTES - 1)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        indexed(fleet)
+        fleet.retrieval_probe.characters = 1
+        assert "only" not in traced(fleet).hops[-1].finding
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/*.pdf")), ids=lambda path: path.name)
+def test_no_sample_document_comes_near_to_what_is_told(path: Path) -> None:
+    read = extractor(path.name)
+    assert read is not None
+    characters = sum(len(page.text) for page in read(path.read_bytes()))
+    assert path.stat().st_size * 10 < characters * BYTES_A_CHARACTER
 
 
 class TestADocumentThatIsFound:

@@ -30,6 +30,7 @@ from kbfleet.domain.failed_documents import (
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
 from kbfleet.domain.left_out import NotKnown, left_out_not_known
 from kbfleet.domain.names import Knowledge, Life
+from kbfleet.domain.profiles import Answering, Ingestion, Parser, ParserKind, Profile, ProfileName
 from kbfleet.domain.sync import Sync, SyncResult
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases import failed_documents
@@ -569,6 +570,24 @@ class TestWhatIsWrongWithADocument:
         assert all(text.endswith(f"Bedrock says: {NO_TEXT}") for text in said.values())
         assert made.command == "kbfleet upload acme FILE --key KEY --stack kbfleet --region us-east-1"
         assert "retry-failed" not in f"{made.advice} {made.command}"
+
+    def test_what_a_model_was_to_read_is_told_so_and_can_be_tried_again(self, jobs: Jobs) -> None:
+        by_a_model = Parser(ParserKind.FOUNDATION_MODEL, "apac.amazon.nova-pro-v1:0")
+        office = Profile(
+            ProfileName("office"), 1, Ingestion("S3_VECTORS", parser=by_a_model), Answering("amazon.nova-lite-v1:0")
+        )
+        jobs.fleet.profiles.records.add(office)
+        stored = jobs.fleet.registry.get(ACME)
+        jobs.fleet.registry.replace(replace(stored, profile=office.reference), fence=stored.fence)
+        jobs.fleet.bucket_contents.put(uri_of("scan.pdf"), content=PICTURES)
+        made = document_alert(jobs.report({uri_of("scan.pdf"): NO_TEXT}), DEPLOYMENT)
+        assert made is not None
+        finding = jobs.failing[uri_of("scan.pdf")].finding
+        assert finding is not None
+        assert (finding.fault, finding.certain) == (DocumentFault.NOT_PARSED, False)
+        assert made.command == "kbfleet sync retry-failed acme --stack kbfleet --region us-east-1"
+        (reason,) = made.reasons
+        assert "See whether the model can be called" in reason.text
 
     def test_a_sound_document_is_told_to_be_retried(self, jobs: Jobs) -> None:
         jobs.fleet.bucket_contents.put(C, content=b"# Rules")

@@ -435,6 +435,26 @@ class TestARound:
         assert not fleet.announcements.breaches
         assert fleet.registry.get(ACME).foreign == ()
 
+    def test_one_that_reads_in_a_way_that_nobody_can_change_is_drift_until_it_is_gone(self, fleet: Fleet) -> None:
+        def read_as(ingestion: dict[str, object]) -> None:
+            reference = own(fleet)
+            stored = fleet.knowledge_bases._stored(reference.knowledge_base_id).data_sources
+            stored[reference.data_source_id] = replace(stored[reference.data_source_id], ingestion=ingestion)
+
+        of_the_base = "Knowledge base KB00000001 was made with another model."
+        known = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(known, drift=(of_the_base,)), fence=known.fence)
+        read_as({"parsingConfiguration": {"parsingStrategy": "BEDROCK_DATA_AUTOMATION"}})
+        assert look(fleet).findings == ()
+        kept, drift = fleet.registry.get(ACME).drift
+        assert kept == of_the_base
+        assert "BEDROCK_DATA_AUTOMATION" in drift
+        assert "Bedrock's default" in drift
+        read_as({})
+        fleet.clock.advance(60)
+        look(fleet)
+        assert fleet.registry.get(ACME).drift == (of_the_base,)
+
 
 def _raise(error: Exception) -> None:
     raise error

@@ -102,6 +102,89 @@ class TestLookingAgain:
         assert one.look_again_after(START, self.USUAL, DEADLINE) == timedelta(seconds=5)
 
 
+FIXED = {
+    "chunkingConfiguration": {"chunkingStrategy": "FIXED_SIZE", "fixedSizeChunkingConfiguration": {"maxTokens": 99}}
+}
+
+
+def parsed_by(model: str, **more: object) -> dict[str, object]:
+    described = {"modelArn": model, **more}
+    return {
+        "parsingConfiguration": {
+            "parsingStrategy": "BEDROCK_FOUNDATION_MODEL",
+            "bedrockFoundationModelConfiguration": described,
+        }
+    }
+
+
+class TestHowADataSourceReads:
+    def made_with(self, ingestion: Mapping[str, object]) -> DataSource:
+        return DataSource("DS00000001", "documents", DataSourceStatus.AVAILABLE, ingestion=ingestion)
+
+    @pytest.mark.parametrize(
+        "made",
+        [
+            {},
+            {"chunkingConfiguration": {}},
+            {"parsingConfiguration": {"parsingStrategy": "SMART_PARSING"}},
+            {
+                "chunkingConfiguration": {
+                    "chunkingStrategy": "FIXED_SIZE",
+                    "fixedSizeChunkingConfiguration": {"maxTokens": 300, "overlapPercentage": 20},
+                }
+            },
+            {"announcedNextYear": {"type": "BY_ITSELF"}},
+        ],
+    )
+    def test_what_the_service_does_by_itself_is_no_drift_from_the_default(self, made: dict[str, object]) -> None:
+        found = self.made_with(made)
+        assert found.ingests_as({})
+        assert found.drift_from({}) == ()
+
+    @pytest.mark.parametrize("wanted", [{}, FIXED, parsed_by("a")])
+    @pytest.mark.parametrize(
+        "by_hand",
+        [
+            {"parsingConfiguration": {"parsingStrategy": "BEDROCK_DATA_AUTOMATION"}},
+            {"chunkingConfiguration": {"chunkingStrategy": "NONE"}},
+            {"customTransformationConfiguration": {"transformations": []}},
+            {"contextEnrichmentConfiguration": {"type": "BEDROCK_FOUNDATION_MODEL"}},
+        ],
+    )
+    def test_what_somebody_has_added_is_told_whatever_is_wanted(
+        self, wanted: dict[str, object], by_hand: dict[str, object]
+    ) -> None:
+        found = self.made_with({**wanted, **by_hand})
+        assert not found.ingests_as(wanted)
+        assert not found.ingests_otherwise(wanted)
+        (drift,) = found.drift_from(wanted)
+        assert "DS00000001" in drift
+
+    def test_a_parser_where_none_is_wanted_cannot_be_taken_away(self) -> None:
+        found = self.made_with(parsed_by("a", parsingPrompt={"parsingPromptText": "pages of it"}))
+        (drift,) = found.drift_from({})
+        assert "BEDROCK_FOUNDATION_MODEL" in drift
+        assert "a new one would be made with Bedrock's default" in drift
+        assert "pages of it" not in drift
+
+    @pytest.mark.parametrize(
+        "made",
+        [
+            parsed_by("b"),
+            parsed_by("a", parsingPrompt={"parsingPromptText": "Tables as Markdown."}),
+            parsed_by("a", parsingModality="MULTIMODAL"),
+        ],
+    )
+    def test_another_model_or_prompt_can_be_put_right(self, made: dict[str, object]) -> None:
+        found = self.made_with({**made, **FIXED})
+        assert found.ingests_otherwise({**parsed_by("a"), **FIXED})
+        assert found.drift_from({**parsed_by("a"), **FIXED}) == ()
+
+    def test_what_the_service_adds_within_what_is_wanted_is_no_drift(self) -> None:
+        wanted = {"chunkingConfiguration": {"chunkingStrategy": "NONE"}}
+        assert self.made_with({"chunkingConfiguration": {"chunkingStrategy": "NONE", "since": 2026}}).ingests_as(wanted)
+
+
 class TestDrift:
     WANTED: ClassVar = {
         "knowledgeBaseConfiguration": {

@@ -197,6 +197,51 @@ def test_what_somebody_changes_of_the_parser_is_found_and_put_right() -> None:
         assert made(fleet)[1]["dataSourceId"] == before["dataSourceId"]
 
 
+@pytest.mark.parametrize("store", ["S3_VECTORS", "OPENSEARCH_SERVERLESS"])
+def test_a_tenant_without_a_profile_reads_by_no_parser_that_somebody_has_chosen(store: str) -> None:
+    """Bedrock cannot change the kind of parser: somebody has deleted the data source, and made another of its name."""
+    with fleet_with_roles(store) as lives:
+        fleet = lives.fleet
+        lives.provisioned("acme")
+        _, before = made(fleet)
+        agent: Any = fleet.client("bedrock-agent")
+        agent.delete_data_source(knowledgeBaseId=before["knowledgeBaseId"], dataSourceId=before["dataSourceId"])
+        fleet.timeline.run_for(600)
+        kept = {name: before[name] for name in ("knowledgeBaseId", "name", "dataSourceConfiguration")}
+        parser = {"modelArn": f"{PROFILES}/{PARSER}"}
+        by_a_model = {"parsingStrategy": "BEDROCK_FOUNDATION_MODEL", "bedrockFoundationModelConfiguration": parser}
+        agent.create_data_source(**kept, vectorIngestionConfiguration={"parsingConfiguration": by_a_model})
+        fleet.timeline.run_for(600)
+        assert not is_well(fleet)
+        lives.provisioned("acme")
+        fleet.settle("acme")
+        _, after = made(fleet)
+        assert "vectorIngestionConfiguration" not in after
+        assert is_well(fleet)
+
+
+def test_an_update_that_is_taken_back_and_made_again_leaves_each_tenant_its_profile() -> None:
+    with fleet_with_roles("S3_VECTORS") as lives:
+        fleet = lives.fleet
+        put(fleet, ingestion=READ_BY_A_MODEL, answering=ANSWERING)
+        give(lives)
+        before, role = made(fleet), models_of_the_role(fleet)
+        # The older version writes what it knows of a record, and nothing else.
+        table: Any = fleet.client("dynamodb")
+        (name,) = table.list_tables()["TableNames"]
+        key = {"PK": {"S": "TENANT#acme"}, "SK": {"S": "PROFILE"}}
+        unknown = "REMOVE profile, queue, queue_position, read_again_since"
+        table.update_item(TableName=name, Key=key, UpdateExpression=unknown)
+        lives.provisioned("acme")
+        tenant = fleet.tenant("acme")
+        assert tenant is not None
+        assert str(tenant.profile) == "office-documents version 1"
+        assert tenant.drift == ()
+        assert made(fleet) == before
+        assert models_of_the_role(fleet) == role
+        assert is_well(fleet)
+
+
 def test_a_rebuild_is_refused_with_the_old_one_in_force() -> None:
     with fleet_with_roles("S3_VECTORS") as lives:
         fleet = lives.fleet

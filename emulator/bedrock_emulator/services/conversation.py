@@ -68,7 +68,7 @@ class Conversation:
 
     def _reply(self, given: Members) -> _Reply:
         began = self._account.now()
-        check_invocable(given["modelId"], self._account.region)
+        check_invocable(given["modelId"], self._account.region, self._account.now())
         messages = given.get("messages", [])
         if not messages or messages[-1]["role"] != "user":
             raise validation("A conversation must end with a user message. Try again with a conversation that does so.")

@@ -74,6 +74,7 @@ class Rules:
     failing_keys: Collection[str] = ()
     badly_parsed_keys: Collection[str] = ()
     may_parse: bool = True
+    parser_ended: bool = False
 
 
 @dataclass
@@ -126,6 +127,9 @@ def _synchronise(rules: Rules, bucket: S3Source) -> Outcome:
         sidecar_etag = sidecar.etag if sidecar else None
         same_sidecar = known is not None and known.sidecar_etag == sidecar_etag
         if known and known.status == "INDEXED" and known.etag == stored.etag and same_sidecar:
+            continue
+        if rules.parser_ended:
+            # Users report jobs that end well with nothing indexed; nor is it said of any document why.
             continue
         document = Document(identifier, "INDEXED", 0.0, stored.etag, sidecar_etag)
         outcome.documents[identifier] = document

@@ -19,6 +19,7 @@ from bedrock_emulator.wire.errors import ServiceError, conflict, not_found, vali
 from bedrock_emulator.wire.paging import page
 from bedrock_emulator.wire.protocol import protocol
 from bedrock_emulator.world.faults import Fault
+from bedrock_emulator.world.models import has_ended
 from bedrock_emulator.world.records import RUNNING, DataSource, IngestionJob, KnowledgeBase
 
 Members = dict[str, Any]
@@ -210,7 +211,9 @@ class _Run:
             return partial(self._fail, fault.failureReasons), 0
         try:
             role = self._assumed_role()
-            rules = replace(rules, may_parse=self._may_parse(role))
+            parser = parsing_model(self._source.members.get("vectorIngestionConfiguration"))
+            ended = parser is not None and has_ended(parser, self._account.now())
+            rules = replace(rules, may_parse=self._may_parse(role, parser), parser_ended=ended)
             outcome = synchronise(rules, s3_source(rules.source, self._account.client_factory("s3"), role))
             self._check_store(role, outcome)
         except JobFailedError as failure:
@@ -228,8 +231,7 @@ class _Run:
         except DeniedError as denial:
             raise JobFailedError(failure_reasons.whole_job(f"{denial}.")) from denial
 
-    def _may_parse(self, role: ServiceRole) -> bool:
-        model = parsing_model(self._source.members.get("vectorIngestionConfiguration"))
+    def _may_parse(self, role: ServiceRole, model: str | None) -> bool:
         try:
             if model is not None:
                 role.check_parsing_model(model)

@@ -111,7 +111,7 @@ class Retrieval:
             raise validation("RetrieveAndGenerate is not supported for a knowledge base of type MANAGED.")
         asked = given["input"]["text"]
         self._check_text(base, asked)
-        check_invocable(settings["modelArn"], self._account.region)
+        check_invocable(settings["modelArn"], self._account.region, self._account.now())
         generation = settings.get("generationConfiguration", {})
         template = generation.get("promptTemplate", {}).get("textPromptTemplate")
         if template is not None and "$search_results$" not in template:

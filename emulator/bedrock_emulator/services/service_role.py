@@ -15,6 +15,7 @@ from bedrock_emulator.account import Account, index_key
 from bedrock_emulator.services.opensearch_serverless import admits
 from bedrock_emulator.wire.errors import ServiceError, validation
 from bedrock_emulator.world.authority import RoleSession
+from bedrock_emulator.world.models import ENDED, has_ended
 from bedrock_emulator.world.records import KnowledgeBase
 
 NOT_ASSUMABLE = "Bedrock Knowledge Base was unable to assume the given role"
@@ -60,11 +61,16 @@ class ServiceRole:
         """DeniedError when the embedding model of a ``knowledgeBaseConfiguration`` may not be invoked."""
         vector = configuration.get("vectorKnowledgeBaseConfiguration")
         if vector is not None:
-            self.check("bedrock:InvokeModel", vector["embeddingModelArn"], "BedrockRuntime")
+            self._check_invocable(vector["embeddingModelArn"])
 
     def check_parsing_model(self, model: str) -> None:
         """DeniedError when the model that parses documents may not be invoked."""
+        self._check_invocable(model)
+
+    def _check_invocable(self, model: str) -> None:
         self.check("bedrock:InvokeModel", model, "BedrockRuntime")
+        if has_ended(model, self.account.now()):
+            raise DeniedError(f"{ENDED} (Service: BedrockRuntime, Status Code: 404)")
 
     def check_index(self, key: str, use: IndexUse) -> None:
         """DeniedError when the vector index of that key may not be used so; a MANAGED one may always."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from bedrock_emulator.wire.errors import ServiceError, validation
+from bedrock_emulator.wire.errors import ServiceError, not_found, validation
 
 _US = ("us-east-1", "us-east-2", "us-west-2")
 _EUROPE = ("eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3")
@@ -64,6 +65,30 @@ MODELS = (
     Model("anthropic.claude-sonnet-4-5-20250929-v1:0", "Claude Sonnet 4.5", "Anthropic", profiles=_CLAUDE),
 )
 """Those whose Regions are known here. Any other model can be called, but for the families below."""
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """When a model becomes legacy, and when it ends; both in UTC."""
+
+    legacy_from: datetime
+    ends_at: datetime
+
+
+LIFECYCLES: Mapping[str, Lifecycle] = {
+    # Of the models before September 2026 AWS says only that they are legacy for at least six months; these begin so.
+    "anthropic.claude-3-haiku-20240307-v1:0": Lifecycle(
+        datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 9, 10, tzinfo=UTC)
+    ),
+    "anthropic.claude-sonnet-4-20250514-v1:0": Lifecycle(
+        datetime(2026, 4, 14, tzinfo=UTC), datetime(2026, 10, 14, tzinfo=UTC)
+    ),
+    "anthropic.claude-opus-4-1-20250805-v1:0": Lifecycle(
+        datetime(2026, 7, 8, tzinfo=UTC), datetime(2027, 1, 8, tzinfo=UTC)
+    ),
+}
+"""Of the models whose ends are known here (AWS documentation, "Model lifecycle", read in November 2026); any other goes
+on for ever."""
 _RERANKING = ("ap-northeast-1", "ca-central-1", "eu-central-1", "us-west-2")
 RERANKERS: Mapping[str, tuple[str, ...]] = {
     "amazon.rerank-v1:0": _RERANKING,
@@ -104,8 +129,24 @@ def known(identifier: str) -> Model | None:
     return next((model for model in MODELS if model.identifier == identifier), None)
 
 
-def check_invocable(model: str, region: str) -> None:
-    """ValidationException for a model, by its id or ARN, that can't be called so from a Region."""
+def lifecycle(model: str) -> Lifecycle | None:
+    """Of the model of that id or ARN, or behind the inference profile of that; None where its end is not known."""
+    return LIFECYCLES.get(_behind(model))
+
+
+def has_ended(model: str, now: float) -> bool:
+    """Whether a model, by its id or ARN, can't be called any more at a time, in seconds since 1970."""
+    known_end = lifecycle(model)
+    return known_end is not None and known_end.ends_at.timestamp() <= now
+
+
+def check_invocable(model: str, region: str, now: float) -> None:
+    """ValidationException for a model, by its id or ARN, that can't be called so from a Region.
+
+    ResourceNotFoundException for one that has ended before ``now``, in seconds since 1970.
+    """
+    if has_ended(model, now):
+        raise not_found(ENDED)
     name = model.rpartition("/")[2]
     geography, _, behind = name.partition(".")
     if geography in _GEOGRAPHIES:
@@ -124,6 +165,10 @@ def check_invocable(model: str, region: str) -> None:
         raise _needs_profile(name)
 
 
+ENDED = "This model version has reached the end of its life."
+"""As users report it: aws-samples/bedrock-chat#1126."""
+
+
 def check_reranks(model_arn: str, region: str) -> None:
     """ValidationException for a model, by its ARN, that does not rerank in a Region. The words are inferred."""
     _, _, resource = model_arn.partition(":foundation-model/")
@@ -133,10 +178,15 @@ def check_reranks(model_arn: str, region: str) -> None:
 
 def check_parses(model_arn: str) -> None:
     """ValidationException for a model, by its ARN, that does not parse documents. The words are inferred."""
-    name = model_arn.rpartition("/")[2]
+    if not _behind(model_arn).startswith(_SEEING):
+        raise validation(f"The model {model_arn.rpartition('/')[2]} is not supported for parsing.")
+
+
+def _behind(model: str) -> str:
+    """The id of the foundation model, by its id or ARN, or by those of an inference profile that leads to it."""
+    name = model.rpartition("/")[2]
     geography, _, behind = name.partition(".")
-    if not (behind if geography in _GEOGRAPHIES else name).startswith(_SEEING):
-        raise validation(f"The model {name} is not supported for parsing.")
+    return behind if geography in _GEOGRAPHIES else name
 
 
 def _needs_profile(name: str) -> ServiceError:

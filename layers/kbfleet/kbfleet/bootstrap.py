@@ -542,6 +542,7 @@ def failure_collector() -> FailureCollector:
         bucket_contents=bucket_contents(),
         samples=bucket_contents(),
         stores=stores(),
+        profiles=profiles(),
         announcements=announcements(),
         ledger=ledger(),
         clock=clock(),
@@ -581,6 +582,7 @@ def document_tracer() -> DocumentTracer:
     return DocumentTracer(
         registry=registry(),
         stores=stores(),
+        profiles=profiles(),
         ledger=ledger(),
         history=history(),
         knowledge_bases=knowledge_bases(),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
     from kbfleet.domain.knowledge_base import DataSource, Index, KnowledgeBase, KnowledgeBaseKind
     from kbfleet.domain.names import DataSourceReference, Knowledge, Life, ResourceNames, TenantId
-    from kbfleet.domain.profiles import Ingestion, Profile, ProfileName
+    from kbfleet.domain.profiles import Ingestion, Profile, ProfileName, ProfileReference
     from kbfleet.domain.question_runs import (
         ChangedDocuments,
         QuestionRun,
@@ -91,6 +91,11 @@ class TenantRegistry(Protocol):
 
     def create(self, tenant: Tenant) -> None:
         """Raises: ConcurrentUpdate when a record of that tenant exists."""
+        ...
+
+    def remember_profile(self, life: Life, profile: ProfileReference) -> None:
+        """Keeps, beside the record, which profile a tenant was given: a version from before there were profiles writes
+        the record without it. Of a record that says nothing of a profile, it says which it is."""
         ...
 
     def request_name(self, tenant_id: TenantId, name: DisplayName, *, execution: str, now: datetime) -> None:
@@ -1205,7 +1210,7 @@ class Examiner(Protocol):
 
 class RetrievalProbe(Protocol):
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
-        """Searches for that document alone. What the document says is never looked at.
+        """Searches for that document alone. What the document says is never looked at, but for how much it is.
 
         Raises: IsolationBreached when it is not in the bucket; AccessRefused, Throttled, NotReadyYet.
         """

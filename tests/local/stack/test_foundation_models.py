@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from bedrock_emulator.world.models import LIFECYCLES
 from local.stack.configuration import ACCESS_KEY
 
 NOVA = "amazon.nova-lite-v1:0"
@@ -40,6 +42,22 @@ def test_a_model_says_how_it_can_be_called(aws: Any, region: str, model: str, ty
     assert listed[model]["inferenceTypesSupported"] == types
     on_demand = client.list_foundation_models(byInferenceType="ON_DEMAND")["modelSummaries"]
     assert (model in {each["modelId"] for each in on_demand}) == ("ON_DEMAND" in types)
+
+
+@pytest.mark.parametrize("model", LIFECYCLES)
+def test_a_model_says_when_it_ends(aws: Any, model: str) -> None:
+    client = bedrock(aws, "us-east-1")
+    assert client.get_foundation_model(modelIdentifier=HAIKU)["modelDetails"]["modelLifecycle"] == {"status": "ACTIVE"}
+    known = LIFECYCLES[model]
+    if known.ends_at <= datetime.now(UTC):
+        with pytest.raises(client.exceptions.ResourceNotFoundException):
+            client.get_foundation_model(modelIdentifier=model)
+    else:
+        assert client.get_foundation_model(modelIdentifier=model)["modelDetails"]["modelLifecycle"] == {
+            "status": "LEGACY" if known.legacy_from <= datetime.now(UTC) else "ACTIVE",
+            "legacyTime": known.legacy_from,
+            "endOfLifeTime": known.ends_at,
+        }
 
 
 def test_a_region_does_not_know_the_models_of_others(aws: Any) -> None:

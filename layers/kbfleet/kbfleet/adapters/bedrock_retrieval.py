@@ -35,21 +35,26 @@ class BedrockRetrievalProbe:
     def probe(self, knowledge_base_id: str, kind: KnowledgeBaseKind, bucket: str, uri: str) -> Probe:
         key_in(bucket, uri)
         # The filter leaves nothing but the document. There must be words, too; its name is the likeliest to count.
-        search = {"numberOfResults": 1, "filter": {"equals": {"key": SOURCE_URI[kind], "value": uri}}}
+        search = {"numberOfResults": MAX_PASSAGES, "filter": {"equals": {"key": SOURCE_URI[kind], "value": uri}}}
         configuration: Any = {SEARCHES[kind]: search}
         try:
             with translated(f"knowledge base {knowledge_base_id}"):
-                found, whole = _results(self._client, knowledge_base_id, uri[-MAX_QUESTION_LENGTH:], configuration)
+                found, whole, more = _results(
+                    self._client, knowledge_base_id, uri[-MAX_QUESTION_LENGTH:], configuration
+                )
         except (RequestRefused, ResourceMissing) as error:
             return Probe(found=False, refusal=str(error))
         refusal = "" if found or whole else f"Retrieve gave {_MOST_PAGES} empty pages, and no end of them."
-        return Probe(found=bool(found), refusal=refusal)
+        # How much it says, and never what.
+        all_of_it = found and not more and len(found) < MAX_PASSAGES
+        characters = sum(len(result["content"].get("text", "")) for result in found) if all_of_it else None
+        return Probe(found=bool(found), refusal=refusal, characters=characters)
 
     def anything(self, knowledge_base_id: str, kind: KnowledgeBaseKind) -> Search:
         configuration: Any = {SEARCHES[kind]: {"numberOfResults": 1}}
         try:
             with translated(f"knowledge base {knowledge_base_id}"):
-                found, whole = _results(self._client, knowledge_base_id, "document", configuration)
+                found, whole, _ = _results(self._client, knowledge_base_id, "document", configuration)
         except (RequestRefused, ResourceMissing, ServiceRoleRefused):
             # Also for whoever asks: the role is the knowledge base's, not this function's.
             return Search.REFUSED
@@ -92,14 +97,15 @@ class BedrockPassageSearch:
         configuration = {SEARCHES[kind]: {"numberOfResults": MAX_PASSAGES, **filtered}}
         client = self._clients("Retrieve", tenant)
         with translated(f"knowledge base {tenant.knowledge_base_id}"):
-            return _results(client, tenant.knowledge_base_id, "document", configuration)
+            found, whole, _ = _results(client, tenant.knowledge_base_id, "document", configuration)
+        return found, whole
 
 
 def _results(
     client: Any, knowledge_base_id: str, text: str, configuration: Mapping[str, Any]
-) -> tuple[Sequence[Mapping[str, Any]], bool]:
-    """Returns: those of the first page on which there are any; and, where there are none, whether that is all: a page
-    may be empty, and others follow it."""
+) -> tuple[Sequence[Mapping[str, Any]], bool, bool]:
+    """Returns: those of the first page on which there are any; where there are none, whether that is all: a page may be
+    empty, and others follow it; and where there are some, whether others follow."""
     place: dict[str, Any] = {}
     for _ in range(_MOST_PAGES):
         answer = client.retrieve(
@@ -111,6 +117,6 @@ def _results(
         results: Sequence[Mapping[str, Any]] = answer["retrievalResults"]
         following = answer.get("nextToken")
         if results or not following:
-            return results, True
+            return results, True, bool(following)
         place = {"nextToken": following}
-    return (), False
+    return (), False, False

@@ -275,7 +275,7 @@ class TenantsQuery(Contract):
 class ListedTenantBody(Contract):
     """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended, and
     `held_since`, since when its next one is held for what it would delete;
-    `foreign`, `converged` and `offboarding` are as in the tenant."""
+    `foreign`, `converged`, `offboarding` and `drift` are as in the tenant, as are `profile` and `profile_version`."""
 
     tenant_id: TenantId
     name: str
@@ -283,6 +283,8 @@ class ListedTenantBody(Contract):
     status_since: datetime
     tier: Tier
     knowledge_store: str
+    profile: ProfileName = DEFAULT_PROFILE
+    profile_version: int = 0
     synced_at: datetime | None
     pending_since: datetime | None
     last_outcome: Outcome | None
@@ -290,6 +292,7 @@ class ListedTenantBody(Contract):
     foreign: tuple[str, ...]
     offboarding: Offboarding | None
     converged: bool
+    drift: tuple[str, ...] = ()
 
     @classmethod
     def from_domain(cls, tenant: Tenant, sync: Sync, resources_version: str) -> Self:
@@ -300,6 +303,8 @@ class ListedTenantBody(Contract):
             status_since=tenant.status_since,
             tier=tenant.tier,
             knowledge_store=tenant.knowledge_store,
+            profile=tenant.profile.name,
+            profile_version=tenant.profile.version,
             synced_at=sync.synced_at,
             pending_since=sync.stale_since(),
             last_outcome=sync.result.outcome if sync.result else None,
@@ -307,6 +312,7 @@ class ListedTenantBody(Contract):
             foreign=tenant.foreign,
             offboarding=tenant.offboarding,
             converged=tenant.resources_version == resources_version,
+            drift=tenant.drift,
         )
 
 

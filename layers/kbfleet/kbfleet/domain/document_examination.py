@@ -44,6 +44,8 @@ class DocumentFault(StrEnum):
     BLANK = "BLANK"
     NO_TEXT = "NO_TEXT"
     """Bedrock says so, and nothing shows why."""
+    NOT_PARSED = "NOT_PARSED"
+    """A model was to read it, and no text has come of it."""
     NOT_UTF8 = "NOT_UTF8"
     METADATA_TOO_LARGE = "METADATA_TOO_LARGE"
     METADATA_INVALID = "METADATA_INVALID"
@@ -146,6 +148,11 @@ _WORDS: Mapping[DocumentFault, tuple[str, str]] = MappingProxyType(
             "Open it: if it shows text that cannot be selected, have the text recognized (OCR); if it does not open, "
             "upload it again from where it came.",
         ),
+        DocumentFault.NOT_PARSED: (
+            "It has no text layer, and the model that is to read such pages has given no text: as a rule it could not "
+            "be called, and Bedrock has used its own parser in its place, which it tells nobody.",
+            "See whether the model can be called, then try it again.",
+        ),
         DocumentFault.NOT_UTF8: ("Its text does not seem to be UTF-8.", "Save it as UTF-8, and upload that."),
         DocumentFault.METADATA_TOO_LARGE: (
             "Its metadata file is larger than its knowledge store takes.",
@@ -204,11 +211,13 @@ class Examination:
 
     Args:
         looked_into: whether its bytes could be read; else only name and size were looked at.
+        parsed_by_model: whether a model is to read the pages of the tenant's documents.
     """
 
     revision: str
     finding: DocumentFinding | None = None
     looked_into: bool = True
+    parsed_by_model: bool = False
 
 
 def examine(
@@ -245,6 +254,21 @@ def explained(examination: Examination | None, words: str, key: str) -> Document
         words: Bedrock's.
         key: of the document.
     """
+    found = _explained(examination, words, key)
+    parsed = examination is not None and examination.parsed_by_model and key.lower().endswith(PARSED_ENDING)
+    if parsed and found is not None and found.fault in {DocumentFault.SCAN, DocumentFault.NO_TEXT}:
+        # Where the chosen parser fails at a file, the default one reads it, and nothing tells (Amazon Bedrock User
+        # Guide, Parsing options for your data source). So it is no document that can never be read.
+        return DocumentFinding(DocumentFault.NOT_PARSED, certain=False)
+    return found
+
+
+PARSED_ENDING = ".pdf"
+"""Of the documents that a foundation model reads (Amazon Bedrock User Guide, Parsing options for your data source); the
+pictures that it reads, too, nobody can upload here."""
+
+
+def _explained(examination: Examination | None, words: str, key: str) -> DocumentFinding | None:
     seen = examination.finding if examination is not None else None
     said = next((fault for text, fault in _SAID.items() if text in words.casefold()), None)
     if said is None or (seen is not None and seen.certain):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SyncLedger,
         TenantRegistry,
     )
+    from kbfleet.usecases.profiles import Profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class DocumentTracer:
 
     registry: TenantRegistry
     stores: Mapping[str, KnowledgeStore]
+    profiles: Profiles
     ledger: SyncLedger
     history: JobHistory
     knowledge_bases: KnowledgeBases
@@ -85,6 +87,7 @@ class DocumentTracer:
             knowledge_base=self.knowledge_bases.get(tenant.knowledge_base_id),
             ingested=self._ingested(tenant, bucket, uri),
             failure=self.failed_documents.find(tenant.this_life, uri),
+            parsing_model=self.profiles.parsing_model(tenant),
             running_jobs=sum(other.kind is sync.kind for other in self.ledger.running()),
         )
         if facts.in_bucket is None:

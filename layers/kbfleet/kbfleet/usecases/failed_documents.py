@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         SyncLedger,
         TenantRegistry,
     )
+    from kbfleet.usecases.profiles import Profiles
 
 PAGES = 50
 """Pages of ListKnowledgeBaseDocuments, of 100 documents each, that are looked through after one job: about ten seconds
@@ -94,6 +95,7 @@ class FailureCollector:
     bucket_contents: BucketContents
     samples: DocumentSamples
     stores: Mapping[str, KnowledgeStore]
+    profiles: Profiles
     announcements: Announcements
     ledger: SyncLedger
     clock: Clock
@@ -229,7 +231,12 @@ class FailureCollector:
 
     def _examiner(self, tenant: Tenant, sync: Sync) -> _Examiner:
         store = self.stores.get(tenant.knowledge_store)  # the stack may offer it no more
-        return _Examiner(self.samples, sync.kind, store.max_metadata_bytes if store is not None else MAX_METADATA_BYTES)
+        return _Examiner(
+            self.samples,
+            sync.kind,
+            store.max_metadata_bytes if store is not None else MAX_METADATA_BYTES,
+            self.profiles.parsing_model(tenant) is not None,
+        )
 
 
 @dataclass(slots=True)
@@ -239,6 +246,7 @@ class _Examiner:
     samples: DocumentSamples
     kind: KnowledgeBaseKind
     max_metadata_bytes: int
+    parsed_by_model: bool
     looked: int = 0
 
     def examined(self, bucket: str, document: FailedDocument, in_bucket: BucketDocument | None) -> FailedDocument:
@@ -249,7 +257,8 @@ class _Examiner:
         if sample is None or document.changed_to(sample.revision):
             return document  # it is another one by now, which will be synced
         finding = examine(sample, kind=self.kind, max_metadata_bytes=self.max_metadata_bytes)
-        return replace(document, examination=Examination(sample.revision, finding, sample.head is not None))
+        seen = Examination(sample.revision, finding, sample.head is not None, self.parsed_by_model)
+        return replace(document, examination=seen)
 
 
 def _where_there_is_an_entry(change: Callable[[Sync], Sync]) -> Callable[[Sync], Sync]:

@@ -25,6 +25,7 @@ from kbfleet.domain.errors import (
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import MAX_NAMED, Breach, DocumentRound, IsolationVerified, SeenIn
+from kbfleet.domain.knowledge_base import with_drift_of_data_source
 from kbfleet.domain.names import DataSourceReference
 from kbfleet.domain.reconciliation import TenantRound
 from kbfleet.domain.tenant_status import TenantStatus
@@ -125,12 +126,14 @@ class _Own:
         described: as AWS described it in this look.
         says_what_it_reads: whether it can be judged.
         as_wanted: whether it is set as kbfleet sets it.
+        drift: how it reads otherwise than it should, for people, where nobody can change that.
     """
 
     reference: DataSourceReference
     described: DataSource
     says_what_it_reads: bool
     as_wanted: bool
+    drift: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +176,14 @@ class _Seen:
     Args:
         since: since when `findings` is all there can be; `None` while there can be more.
         unsure: why there can be more.
+        drift: how its data source reads otherwise than it should, where nobody can change that; `None` where that was
+            not looked at.
     """
 
     findings: tuple[Finding, ...] = ()
     since: datetime | None = None
     unsure: str = ""
+    drift: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +316,7 @@ class IsolationLook:
             self.announcements.isolation_verified(IsolationVerified(tenant.tenant_id, seen.since))
         also = visited(tenant)
         if foreign or seen.since is not None:
-            self._write_down(tenant.tenant_id, foreign, (*seen.findings, *also))
+            self._write_down(tenant.tenant_id, foreign, (*seen.findings, *also), seen.drift)
         if not seen.unsure or foreign:
             return seen.findings, None
         doubt = "could not be looked into" if timeline.settled else "has a breach that stays open"
@@ -331,7 +337,20 @@ class IsolationLook:
             # What it reads is somebody else's as well, and all right where it is.
             return _Seen(of_record, began)
         own, of_sources = self._of_data_sources(tenant, knowledge_base.knowledge_base_id)
-        findings = of_record + of_sources
+        seen = self._seen_of(tenant, knowledge_base, own, of_record + of_sources, began, until, sighted_at)
+        return replace(seen, drift=own.drift if own is not None else None)
+
+    def _seen_of(
+        self,
+        tenant: Tenant,
+        knowledge_base: KnowledgeBase,
+        own: _Own | None,
+        findings: tuple[Finding, ...],
+        began: datetime,
+        until: datetime,
+        sighted_at: datetime | None,
+    ) -> _Seen:
+        """As `_seen`, with what the record and the data sources have shown."""
         sync = self.ledger.find(tenant.live_knowledge)
         if sync.distrusted and not _foreign_among(findings):
             # Somebody has put it right in the console, which nobody else knows: nothing would be synced ever again.
@@ -389,6 +408,7 @@ class IsolationLook:
             there.own,
             says_what_it_reads=there.own.says_what_it_reads(wanted),
             as_wanted=there.own.reads_as(wanted) and not there.own.ingests_otherwise(ingestion),
+            drift=there.own.drift_from(ingestion),
         )
         if there.own.reads_another(wanted):
             found.append(_foreign(ResourceKind.BUCKET, f"of data source {own_id}", tenant_id))
@@ -486,17 +506,24 @@ class IsolationLook:
             return (), "nothing at all is found in its knowledge base, although there may be documents"
         return (), "" if found.whole else "a search of its knowledge base may not find all there is"
 
-    def _write_down(self, tenant_id: TenantId, foreign: tuple[str, ...], found: tuple[Finding, ...]) -> None:
+    def _write_down(
+        self,
+        tenant_id: TenantId,
+        foreign: tuple[str, ...],
+        found: tuple[Finding, ...],
+        drift: tuple[str, ...] | None,
+    ) -> None:
         """For whoever looks at the tenant. An execution that has its lease may write the record at this moment."""
         within = tuple(replace(each, name=shortened(each.name, MESSAGE_BYTES)) for each in found)
         stored = self.registry.find(tenant_id)
         if stored is None or stored.lease is not None:
             return
-        known = (stored.foreign, stored.within) == (foreign, within)
+        drift = stored.drift if drift is None else with_drift_of_data_source(stored.drift, drift)
+        known = (stored.foreign, stored.within, stored.drift) == (foreign, within, drift)
         if known and not (within and stored.worked_at_since):
             return
         seen_at = self.clock.now() if within or stored.losses else None
-        noted = replace(stored, foreign=foreign, within=within, found_at=seen_at)
+        noted = replace(stored, foreign=foreign, within=within, drift=drift, found_at=seen_at)
         with suppress(ConcurrentUpdate):  # somebody else has the tenant: the next look is soon enough
             self.registry.replace(noted, fence=stored.fence)
 

@@ -74,6 +74,13 @@ class Profiles:
             return default_ingestion(self.ingestion, knowledge_store)
         return self.version(reference).ingestion
 
+    def parsing_model(self, tenant: Tenant) -> str | None:
+        """The model that is to read the pages of the tenant's documents; `None` where Bedrock's own parser does.
+
+        Raises: ProfileNotFound.
+        """
+        return None if tenant.profile.is_default else self.version(tenant.profile).ingestion.parser.model
+
     def store_type(self, reference: ProfileReference) -> str | None:
         """Of the knowledge store that it is for; `None` for every store.
 

@@ -45,6 +45,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseStatus,
     client_token,
     content_lost,
+    with_drift_of_data_source,
 )
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
 from kbfleet.domain.profiles import BY_THE_STACK
@@ -364,6 +365,9 @@ def reserve_tenant(
     )
     require_running(execution, executions)
     store_unless_changed(stored, reserved, registry)
+    if {profile, tenant.profile} != {BY_THE_STACK}:
+        # Under the lease: nobody erases the tenant's records meanwhile. Whoever dies before does it when tried again.
+        registry.remember_profile(reserved.this_life, profile)
     announce_status(reserved, registry=registry, announcements=announcements)
     return ProvisioningReservation(reserved.tenant_id, reserved.fence, now + ready_within)
 
@@ -892,7 +896,7 @@ def ensure_data_source(
             data_source_id=found.data_source_id,
             data_source_made_at=found.created_at,
             # What is told of the knowledge base was found by the state before, in the same execution.
-            drift=(*tenant.drift, *(one for one in found.drift_from(ingestion) if one not in tenant.drift)),
+            drift=with_drift_of_data_source(tenant.drift, found.drift_from(ingestion)),
         )
         tenant = keep(tenant, ours, registry=registry, clock=clock)
         # Until one of somebody else that has its name is gone, ours can be everything but renamed.

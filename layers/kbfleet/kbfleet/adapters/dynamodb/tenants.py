@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from kbfleet.adapters.dynamodb.table import as_item, life_of, sortable_time, tenant_key
+from kbfleet.adapters.dynamodb.table import as_item, life_key, life_of, sortable_time, tenant_key
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import TenantNotFound
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.profiles import ProfileReference
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     from kbfleet.domain.profiles import ProfileName
 
 _tenants = TypeAdapter(Tenant)
+_profiles = TypeAdapter(ProfileReference)
 _receipts = cache(lambda: TypeAdapter(ErasureReceipt))
 _RECEIPT = "ERASURE#"
 _USAGE = "USAGE#"
 _NAME = "REQUESTED_NAME#"
+_GIVEN_PROFILE = "GIVEN_PROFILE"
 _USERS = "PROFILE#"
 """Beside the queue of syncs, in the same index: the tenants that use a profile. It is sparse, and so knows them without
 looking at others; and it is of the record itself, and so never says anything else."""
@@ -40,7 +44,14 @@ class DynamoDBTenantRegistry:
 
     def find(self, tenant_id: TenantId) -> Tenant | None:
         record = self._table.get(tenant_id, "PROFILE")
-        return _tenants.validate_python(record) if record else None
+        if record is None:
+            return None
+        tenant = _tenants.validate_python(record)
+        if "profile" in record:
+            return tenant
+        # It was written by a version from before there were profiles: ever since, or after an update was taken back.
+        remembered = self._table.item(life_key(tenant.this_life, _GIVEN_PROFILE))
+        return replace(tenant, profile=_profiles.validate_python(remembered)) if remembered else tenant
 
     def get(self, tenant_id: TenantId) -> Tenant:
         tenant = self.find(tenant_id)
@@ -83,6 +94,13 @@ class DynamoDBTenantRegistry:
 
     def replace(self, tenant: Tenant, *, fence: int) -> None:
         self._put(tenant, "fence = :fence", {":fence": fence})
+
+    def remember_profile(self, life: Life, profile: ProfileReference) -> None:
+        self._table.put(
+            {**life_key(life, _GIVEN_PROFILE), **_profiles.dump_python(profile, mode="json")},
+            values={},
+            subject=f"The profile that tenant {life.tenant_id} was given",
+        )
 
     def request_name(self, tenant_id: TenantId, name: DisplayName, *, execution: str, now: datetime) -> None:
         expires_at = int((now + REQUESTED_NAME_KEPT_FOR).timestamp())
