@@ -76,7 +76,7 @@ _FOREIGN_QUESTION = "SP-300でE07と表示されました。どこを調べれ�
 """Only sakura's machine manual answers it; acme asks it."""
 
 _GOLDEN = _QUESTIONS[2]
-_MOVED = "# Moved\n\nThis page is on the intranet now.\n".encode()
+_MOVED = b"# Moved\n\nThis page is on the intranet now.\n"
 
 Seen = TypeVar("Seen")
 
@@ -243,7 +243,9 @@ class Demo:
         self._show_message(text, "red")
         expect(question in text and document in text, f"the alert does not name {question} and {document}")
         ran = self._kbfleet(*shlex.split(commands_of(alert)[0])[1:])
-        expect(ran.returncode == 1 and question in ran.stdout, "the command from the message does not show the question")
+        expect(
+            ran.returncode == 1 and question in ran.stdout, "the command from the message does not show the question"
+        )
         self._upload(tenant, document, whole.read_bytes())
         self._say(f"{document} is put back; after its sync, in Slack:")
         over = self._until(

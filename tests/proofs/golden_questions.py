@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -144,8 +144,12 @@ def _configure(world: QuestionWorld, **changes: object) -> None:
     found = agent.get_data_source(**ids)["dataSource"]
     configuration = as_sent(found["dataSourceConfiguration"])
     bucket = {name: value for name, value in configuration["s3Configuration"].items() if name != "inclusionPrefixes"}
-    kept = {name: found[name] for name in ("name", "dataDeletionPolicy", "vectorIngestionConfiguration") if name in found}
-    agent.update_data_source(**ids, **kept, dataSourceConfiguration=configuration | {"s3Configuration": bucket | changes})
+    kept = {
+        name: found[name] for name in ("name", "dataDeletionPolicy", "vectorIngestionConfiguration") if name in found
+    }
+    agent.update_data_source(
+        **ids, **kept, dataSourceConfiguration=configuration | {"s3Configuration": bucket | changes}
+    )
     world.until(lambda: agent.get_data_source(**ids)["dataSource"]["status"] == "AVAILABLE", within=AN_HOUR)
 
 
@@ -176,7 +180,9 @@ _ALL = frozenset(QUESTIONS.values())
 _STRICT = 0.98
 REGRESSIONS: tuple[Regression, ...] = (
     _replaced("a document is replaced by a wrong one", "warranty-policy.md", _CHOIR),
-    _replaced("it is replaced by another tenant's", "security-policy.html", original("maintenance-plans.pdf", "sakura")),
+    _replaced(
+        "it is replaced by another tenant's", "security-policy.html", original("maintenance-plans.pdf", "sakura")
+    ),
     _replaced("it is replaced by one in another language", _HANDBOOK, original("就業規則.md", "sakura")),
     _replaced("it is cut off", "Operations meeting 2026-03-12.md", original("Operations meeting 2026-03-12.md")[:60]),
     _replaced("an old version is restored", "price-list.csv", b"sku,product,price\nTN-R3,Ridgeway 3 tent,299.00\n"),
@@ -186,7 +192,9 @@ REGRESSIONS: tuple[Regression, ...] = (
     Regression("it is deleted", _remove(_FAQ), _bring_back(_FAQ), frozenset({_FAQ}), frozenset({_FAQ})),
     Regression(
         "it is renamed",
-        _one_by_one(_put("delivery.txt", original("delivery-calendar-2026.txt")), _remove("delivery-calendar-2026.txt")),
+        _one_by_one(
+            _put("delivery.txt", original("delivery-calendar-2026.txt")), _remove("delivery-calendar-2026.txt")
+        ),
         _one_by_one(_bring_back("delivery-calendar-2026.txt"), _remove("delivery.txt")),
         frozenset({"delivery-calendar-2026.txt"}),
         frozenset({"delivery.txt", "delivery-calendar-2026.txt"}),
@@ -431,7 +439,9 @@ def foreign_passage_told(fleet: VirtualFleet, world: QuestionWorld) -> list[str]
 
 def prove() -> Row:
     """Regressions each in a world of its own; and what does no harm in one world, one after the other."""
-    row = Row(f"golden questions: {len(REGRESSIONS)} regressions told once, {HARMLESS} harmless syncs told never", STORE)
+    row = Row(
+        f"golden questions: {len(REGRESSIONS)} regressions told once, {HARMLESS} harmless syncs told never", STORE
+    )
     with question_world() as world:
         for regression in REGRESSIONS:
             row.add(_tried(world, regression.name, partial(told_once, regression)))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bedrock_emulator import Quotas
@@ -147,7 +148,7 @@ class QuestionWorld:
             event = {**entry, "Detail": json.loads(entry["Detail"])}
             if any(self.fleet.matches(rule, event) for rule in ("TenantDiagnosedRule", "IsolationRule")):
                 for _ in range(2):
-                    self.fleet.timeline.spawn("alert queue", lambda body=as_delivered(event): self._notify(body))  # type: ignore[misc]
+                    self.fleet.timeline.spawn("alert queue", partial(self._notify, as_delivered(event)))
 
     def _notify(self, body: str) -> None:
         while True:

@@ -503,7 +503,9 @@ def _record(fleet: VirtualFleet, answered: Answered) -> None:
     match answered.call.operation:
         case "PutEvents":
             entries = zip(answered.parameters["Entries"], answered.answer["Entries"], strict=True)
-            for event in ({**given, "Detail": json.loads(given["Detail"])} for given, taken in entries if "EventId" in taken):
+            for event in (
+                {**given, "Detail": json.loads(given["Detail"])} for given, taken in entries if "EventId" in taken
+            ):
                 fleet.events.append(event)
                 if fleet.questions is not None and fleet.matches("KnowledgeChangedRule", event):
                     fleet.questions.put(as_delivered(event))
