@@ -28,6 +28,7 @@ from tests.proofs import (
     life,
     losses,
     poisoned_jobs,
+    question_crashes,
     question_load,
     role_isolation,
     scenarios,
@@ -71,6 +72,7 @@ def proofs(*, whole: bool) -> Iterator[Proof]:
     yield isolation.prove
     yield golden_questions.prove
     yield question_load.prove
+    yield partial(question_crashes.prove, whole=whole)
     yield partial(life.prove, LIFE_SEEDS)
     yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)
     yield from (
