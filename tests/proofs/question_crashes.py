@@ -11,7 +11,15 @@ from functools import partial
 from kbfleet.domain.question_runs import RunCause
 from tests.proofs.proof import Row
 from tests.support.aws_calls import Call, Moment
-from tests.support.question_worlds import A_ROUND, QUIET, STORE, TENANT, QuestionWorld, question_world, told_of_questions
+from tests.support.question_worlds import (
+    A_ROUND,
+    QUIET,
+    STORE,
+    TENANT,
+    QuestionWorld,
+    question_world,
+    told_of_questions,
+)
 from tests.support.virtual_fleet import VirtualFleet, kill_at
 from tests.support.virtual_time import Unfinished
 from tests.support.world_copies import CopyDied, in_copy
