@@ -4,7 +4,7 @@ ever, and people are told once."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -83,17 +83,21 @@ def lived_through(occasion: Occasion, world: QuestionWorld, crash: Crash | None,
             occasion.happens(world)
         except Unfinished as error:
             return [f"{error}: people are told {world.said}, of {world.runs()[:3]}"]
+        return list(_wrong(occasion, before, world))
+
+
+def _wrong(occasion: Occasion, before: set[str], world: QuestionWorld) -> Iterator[str]:
     runs = [run for run in world.runs() if run["run"] not in before]
     causes = Counter(RunCause(run["cause"]) for run in runs)
-    wrong = [] if causes == occasion.runs else [f"there were these runs: {causes}"]
+    if causes != occasion.runs:
+        yield f"there were these runs: {causes}"
     for run in runs:
         ids = [verdict["id"] for verdict in run["verdicts"]]
         if sorted(ids) != sorted(world.ids.values()) or run["score"]["not_judged"]:
-            wrong.append(f"a run came to {run}")
+            yield f"a run came to {run}"
     told = told_of_questions(world.said)
     if len(told) != occasion.told or any(each.ids != world.lost() for each in told):
-        wrong.append(f"people are told {world.said}")
-    return wrong
+        yield f"people are told {world.said}"
 
 
 def calls_of(occasion: Occasion, world: QuestionWorld, fleet: VirtualFleet) -> list[Call]:
@@ -105,7 +109,7 @@ def calls_of(occasion: Occasion, world: QuestionWorld, fleet: VirtualFleet) -> l
     if occasion.function == "RequestQuestionRoundFunction":
         (asked,) = (place for place, call in enumerate(made) if call.operation == "SendMessage")
         # Laps before and behind it only look whether a round is due.
-        return made[asked - 3 : asked + 2]
+        return made[asked - 4 : asked + 2]
     return made
 
 
