@@ -12,6 +12,8 @@ from tests.proofs.golden_questions import REGRESSIONS, false_alarms, told_once
 from tests.support.question_worlds import QuestionWorld, question_world
 from tests.support.world_copies import in_copy
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[QuestionWorld]:
