@@ -25,7 +25,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## The whole story on a local AWS: provision, ingest, break, alert, fix, ask
+demo: $(INSTALLED) ## The whole story on a local AWS: provision, ingest, break, alert, fix, ask, regress
 	@$(BIN)/kbfleet-local demo
 
 test: check ## Every check and test, offline

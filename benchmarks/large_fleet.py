@@ -24,6 +24,7 @@ from moto.s3.models import FakeBucket, s3_backends
 from moto.s3.responses import S3Response
 
 import kbfleet.bootstrap
+from bedrock_emulator import Quotas
 from bedrock_emulator.world.records import DataSource, KnowledgeBase
 from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
 from kbfleet.adapters.dynamodb.table import Table
@@ -82,9 +83,21 @@ def call_seconds(service: str, operation: str) -> float:
 
 
 @contextmanager
-def large_fleet(others: int) -> Iterator[VirtualFleet]:
-    """A fleet with that many tenants on MANAGED, named `tenant-0` and so on. All are active, synced, and idle."""
-    made = virtual_fleet(parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, slowness=AS_SLOW_AS_USUAL)
+def large_fleet(
+    others: int, *, quotas: Quotas | None = None, questions_are_asked: bool = False
+) -> Iterator[VirtualFleet]:
+    """A fleet with that many tenants on MANAGED, named `tenant-0` and so on. All are active, synced, and idle.
+
+    Args:
+        quotas, questions_are_asked: as of `virtual_fleet`.
+    """
+    made = virtual_fleet(
+        parameters=RARE_TICKS,
+        safety_net_seconds=RARE_SCHEDULE_SECONDS,
+        slowness=AS_SLOW_AS_USUAL,
+        quotas=quotas,
+        questions_are_asked=questions_are_asked,
+    )
     with made as fleet, _listed_by_pages():
         # Ten thousand tenants with a role each need more than an account has unasked.
         iam_backends[ACCOUNT]["aws"].account_summary._roles_quota = 20_000

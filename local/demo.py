@@ -75,6 +75,9 @@ _QUESTIONS = (
 _FOREIGN_QUESTION = "SP-300でE07と表示されました。どこを調べればよいですか。"
 """Only sakura's machine manual answers it; acme asks it."""
 
+_GOLDEN = _QUESTIONS[2]
+_MOVED = b"# Moved\n\nThis page is on the intranet now.\n"
+
 Seen = TypeVar("Seen")
 
 
@@ -106,6 +109,7 @@ class Demo:
         self.ask()
         self._keep_apart()
         self._refuse()
+        self._turn_red_and_green_again()
         self._count_creations(existed)
 
     # --- the scenes ---
@@ -221,6 +225,41 @@ class Demo:
         reached = [call["operation"] for call in self.calls() if call["service"] == "bedrock-agent-runtime"]
         expect(not reached, f"refused requests reached Bedrock: {reached}")
         self._say("calls that reached Bedrock: 0")
+
+    def _turn_red_and_green_again(self) -> None:
+        self._scene("A golden question that stops finding its document: told without anybody asking")
+        tenant, document = _GOLDEN.tenant, _GOLDEN.document
+        whole = next(path for path in samples.documents(tenant) if path.name == document)
+        question = self._added(_GOLDEN)
+        for _ in range(2):
+            self._succeeds("questions", "run", tenant)
+        before = len(self._alerts())
+        self._upload(tenant, document, _MOVED)
+        self._say(f"somebody at {tenant} replaces {document} by a note that it has moved; after its sync, in Slack:")
+        alert = self._until(
+            lambda: next(iter(self._alerts()[before:]), None), "no alert reached Slack for the question"
+        )
+        text = message_as_text(alert)
+        self._show_message(text, "red")
+        expect(question in text and document in text, f"the alert does not name {question} and {document}")
+        ran = self._kbfleet(*shlex.split(commands_of(alert)[0])[1:])
+        expect(
+            ran.returncode == 1 and question in ran.stdout, "the command from the message does not show the question"
+        )
+        self._upload(tenant, document, whole.read_bytes())
+        self._say(f"{document} is put back; after its sync, in Slack:")
+        over = self._until(
+            lambda: next(iter(self._alerts()[before + 1 :]), None), "no recovery reached Slack for the question"
+        )
+        self._show_message(message_as_text(over), "green")
+        expect("🟢" in str(over["text"]), "the second message is no recovery: two alerts for one question")
+        self._succeeds("questions", "remove", tenant, question)
+
+    def _added(self, golden: Question) -> str:
+        """Returns: the golden question's id."""
+        self._succeeds("questions", "add", golden.tenant, golden.text, "--expect", golden.document)
+        listed = FleetApi(self.outputs["ApiUrl"], self._session).questions(TenantId(golden.tenant)).questions
+        return next(str(each.id) for each in listed if each.user_input == golden.text)
 
     def _count_creations(self, existed: bool) -> None:
         if existed:

@@ -111,6 +111,19 @@ class TestRetrieveAndConverse:
         assert [f"Tent {number}." in told for number in (1, 2, 3, 4)] == [True, True, False, True]
         assert answer.passages == 3
 
+    def test_whoever_only_searches_gets_what_an_answer_would_rest_on(self) -> None:
+        retrieving, tenant = client("bedrock-agent-runtime"), askable(ACME, "KB00000001")
+        with Stubber(retrieving) as retrieve:
+            retrieve.add_response("retrieve", {"retrievalResults": found(0.9, 0.5, 0.49, None)})
+            answerer = RetrieveAndConverseAnswerer(
+                lambda *_: retrieving,
+                search("S3_VECTORS", least_score=0.5),
+                GENERATION,
+                InMemoryConversations(FakeClock(), timedelta(days=1)),
+            )
+            sources = answerer.retrieve(tenant, Inquiry(QUESTION), NAMES.bucket(tenant.this_life))
+        assert [source.score for source in sources] == [0.9, 0.5, None]
+
     def test_where_nothing_is_near_enough_the_model_is_not_asked(self) -> None:
         answer, asked = self.answered(search("S3_VECTORS", least_score=0.95), 0.9, 0.5)
         assert (answer.outcome, answer.text, asked) == (AnswerOutcome.NOTHING_FOUND, WORDS.english, [])

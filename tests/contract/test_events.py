@@ -28,6 +28,7 @@ from kbfleet.contracts.events import (
     WorkflowFailedEvent,
 )
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
+from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import Life
 from tests.support.clock import START
@@ -171,3 +172,9 @@ def test_rules_select_by_what_is_published() -> None:
         assert {(source, kind) for kind in kinds} <= published
         (kind, *_) = kinds
         assert set(pattern.get("detail", {})) <= set(SELECTED_BY.get(kind, ()))
+
+
+def test_golden_questions_are_asked_however_a_job_has_ended() -> None:
+    """One that was stopped, or has failed, may have taken out or replaced some documents before."""
+    pattern = properties("KnowledgeChangedRule")["EventPattern"]
+    assert set(pattern["detail"]["outcome"]) == set(Outcome)

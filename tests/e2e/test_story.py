@@ -29,9 +29,11 @@ def everything_written(story: Demo) -> list[str]:
 
 
 def is_by_events(item: dict[str, Any]) -> bool:
-    """Usage, incidents, and what the round after an update has looked at."""
+    """Usage, incidents, what golden questions come to, and what the round after an update has looked at."""
     partition, sort_key = str(item["PK"]["S"]), str(item["SK"]["S"])
-    return sort_key.startswith(("USAGE#", "CONVERGENCE")) or partition.startswith(("USAGE_DELIVERY#", "INCIDENT#"))
+    return sort_key.startswith(("USAGE#", "CONVERGENCE", "QUESTION_SEARCH")) or partition.startswith(
+        ("USAGE_DELIVERY#", "INCIDENT#", "QUESTIONS#")
+    )
 
 
 def token_of(story: Demo, tenant: str) -> str:

@@ -19,6 +19,7 @@ from tests.proofs import (
     documented_api,
     emulator_robustness,
     first_provisioning,
+    golden_questions,
     hostile_words,
     isolation,
     late_events,
@@ -27,6 +28,8 @@ from tests.proofs import (
     life,
     losses,
     poisoned_jobs,
+    question_crashes,
+    question_load,
     role_isolation,
     scenarios,
     sizes,
@@ -67,6 +70,9 @@ def proofs(*, whole: bool) -> Iterator[Proof]:
     yield hostile_words.prove
     yield role_isolation.prove
     yield isolation.prove
+    yield golden_questions.prove
+    yield question_load.prove
+    yield partial(question_crashes.prove, whole=whole)
     yield partial(life.prove, LIFE_SEEDS)
     yield from (partial(storms.prove_crowd, store, CROWD_SEEDS) for store in stores)
     yield from (

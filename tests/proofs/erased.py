@@ -17,6 +17,8 @@ from tests.proofs.converged import buckets, indexes, knowledge_bases, service_ro
 from tests.support.virtual_fleet import VirtualFleet
 
 _KINDS = {"bucket", "vector index", "knowledge base", "service role", "usage key", "records", "part in incidents"}
+_PARTITIONS = ("TENANT", "CONVERSATION", "QUESTIONS")
+"""Of the table, that are a tenant's own."""
 _WITH_IDS_ONLY = {
     "DeletionCheckDeadLetterQueue",
     "DocumentRetryDeadLetterQueue",
@@ -50,6 +52,7 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
             if is_about(body, tenant_id=tenant_id, bucket_name=bucket)
         ]
         yield from (f"a message in {queue} is left" for _ in left)
+    own = {f"{kind}#{tenant_id}" for kind in _PARTITIONS}
     for item in items(fleet):
         # Documents are named by the bucket that they are in. A receipt has its name, too.
         if bucket in repr(item) and not _is_receipt(item) and item["SK"] != "PROFILE":
@@ -63,7 +66,7 @@ def _remains(fleet: VirtualFleet, tenant_id: TenantId) -> Iterator[str]:
         if item["PK"] == f"INCIDENT#SUBJECT#{tenant_id}" and item.get("entries"):
             yield f"timeline {item['SK']} has entries"
         catalogued = item["PK"].startswith("KNOWLEDGE_STORE#") and own_index.fullmatch(item["SK"].replace("#", "/"))
-        owned = item["PK"] == f"TENANT#{tenant_id}" and item["SK"] != "PROFILE" and not _is_receipt(item)
+        owned = item["PK"] in own and item["SK"] != "PROFILE" and not _is_receipt(item)
         if catalogued or owned:
             yield f"item {item['PK']} {item['SK']} is left"
 

@@ -29,6 +29,7 @@ from tests.support.api_requests import api_request
 from tests.support.losses import Loss, departures_from_the_bucket, lose, losses_on
 from tests.support.slowness import AS_REPORTED, Slowness
 from tests.support.state_machine import Execution, TaskFailed
+from tests.support.tenant_lives import Lives
 from tests.support.troubles import tell_of_trouble
 from tests.support.virtual_fleet import AN_HOUR, VirtualFleet, provisioning_request
 
@@ -505,7 +506,7 @@ def _accept(store: str, fleet: VirtualFleet) -> Execution:
 
 @cache
 def offboarding(store: str) -> Scenario:
-    """A tenant with documents and a history, deleted at once beside a neighbour that stays."""
+    """A tenant with documents, golden questions and a history, deleted at once beside a neighbour that stays."""
     return Scenario(
         "offboarding",
         f"offboarding({store!r})",
@@ -562,6 +563,9 @@ def _prepare_documents(store: str, fleet: VirtualFleet) -> None:
     synced = api_request("POST", "/tenants/{tenant_id}/syncs", query={}, tenant_id=TENANT)
     assert fleet.invoke("TenantsFunction", synced)["statusCode"] == 202
     fleet.settle(TENANT)
+    lives = Lives(fleet, store)
+    lives.expect(TENANT, "Which version is this?", "kept.txt")
+    lives.ask_golden_questions(TENANT, regressed=False)
     tell_of_trouble(fleet, TENANT, NEIGHBOUR)
 
 

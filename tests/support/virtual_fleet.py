@@ -1,7 +1,7 @@
 """A whole fleet in one process and in virtual time: the real handlers and state machines, on moto and the emulator.
 
 What plays AWS: moto (S3, DynamoDB, EventBridge), the Bedrock emulator, and in virtual time Step Functions and the
-queues of ticks and of document retries. Everything is deployed as template.yaml says. Use it from a test or a proof:
+queues that have functions behind them. Everything is deployed as template.yaml says. Use it from a test or a proof:
 
     with virtual_fleet(seed=7) as fleet:
         execution = fleet.provision("acme")
@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
@@ -41,6 +41,7 @@ from bedrock_emulator import Emulator, Quotas
 from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Tenant
+from kbfleet.usecases.question_rounds import LAP
 from kbfleet.usecases.sync_schedule import RUN_EVERY
 from tests.support import aws
 from tests.support.aws_calls import Answered, AwsCalls, Call, Disturbance, FunctionDied, Moment
@@ -51,7 +52,7 @@ from tests.support.slowness import AS_REPORTED, FreshBuckets, Slowness, managed_
 from tests.support.state_machine import Execution, Json, StateMachine, TaskFailed
 from tests.support.template import DEFINITIONS, handler, table_definition
 from tests.support.virtual_bucket_events import BucketEvents
-from tests.support.virtual_queue import FifoQueue, KeptMessages
+from tests.support.virtual_queue import FifoQueue, KeptMessages, StandardQueue
 from tests.support.virtual_step_functions import VirtualStepFunctions
 from tests.support.virtual_time import ProductClock, Strand, Timeline, Unfinished, VirtualClock
 
@@ -103,6 +104,7 @@ class VirtualFleet:
     safety_net_seconds: float
     dead_letters: dict[str, KeptMessages]
     bucket_events: BucketEvents | None = None
+    questions: StandardQueue | None = None
     sync_schedule_seconds: float = RUN_EVERY.total_seconds()
     events: list[dict[str, Any]] = field(default_factory=list)
     lost_events: list[str] = field(default_factory=list)
@@ -195,6 +197,15 @@ class VirtualFleet:
                 self.timeline.spawn("change queue", self.bucket_events.deliver),
                 self.timeline.spawn("sync schedule", self._request_scheduled_syncs),
             ]
+        if self.questions is not None:
+            pollers = self.deployment.property("RunQuestionsFunction", "Events")["Part"]["Properties"]["ScalingConfig"]
+            self._background += [
+                *(
+                    self.timeline.spawn("question queue", self.questions.deliver)
+                    for _ in range(int(pollers["MaximumConcurrency"]))
+                ),
+                self.timeline.spawn("question rounds", self._request_question_rounds),
+            ]
 
     def rest(self) -> None:
         """Nothing goes on by itself any more. Raises: RuntimeError when something else does."""
@@ -206,6 +217,15 @@ class VirtualFleet:
             self.timeline.sleep(self.safety_net_seconds)
             try:
                 self.functions("TickFunction", {})
+            except TaskFailed:
+                continue
+
+    def _request_question_rounds(self) -> None:
+        """A lap that fails is not repeated: the next one goes on where it stopped."""
+        while True:
+            self.timeline.sleep(LAP.total_seconds())
+            try:
+                self.functions("RequestQuestionRoundFunction", {})
             except TaskFailed:
                 continue
 
@@ -244,11 +264,31 @@ class VirtualFleet:
     def machine_arn(self, machine: str) -> str:
         return str(self.deployment.value({"Ref": self._machine(machine)}))
 
+    def matches(self, rule: str, event: Mapping[str, Any]) -> bool:
+        """Whether a rule of the template is for what was published; its patterns are lists of values."""
+        pattern = self.deployment.property(rule, "EventPattern")
+        given = {"source": event["Source"], "detail-type": event["DetailType"], "detail": event["Detail"]}
+        return _matches(pattern, given)
+
     def _machine(self, machine: str) -> str:
         for logical_id in self.deployment.made("AWS::Serverless::StateMachine"):
             if self.deployment.property(logical_id, "DefinitionUri").endswith(f"/{machine}.asl.json"):
                 return logical_id
         raise KeyError(machine)
+
+
+def as_delivered(event: Mapping[str, Any]) -> str:
+    """What was published, as EventBridge gives it to a queue, as far as it is read. Source: AWS documentation,
+    EventBridge, Structure of events."""
+    return json.dumps({"detail-type": event["DetailType"], "source": event["Source"], "detail": event["Detail"]})
+
+
+def _matches(pattern: Any, given: Any) -> bool:
+    if isinstance(pattern, dict):
+        return isinstance(given, dict) and all(_matches(part, given.get(name)) for name, part in pattern.items())
+    if any(isinstance(value, dict) for value in pattern):
+        raise NotImplementedError(f"the pattern {pattern}")
+    return given in pattern
 
 
 def provisioning_request(tenant_id: str, store: str | None = None) -> dict[str, str]:
@@ -294,6 +334,7 @@ def virtual_fleet(
     late_event_seconds: float | None = None,
     sync_schedule_seconds: float = RUN_EVERY.total_seconds(),
     first_documents: bool = True,
+    questions_are_asked: bool = False,
 ) -> Iterator[VirtualFleet]:
     """Deploys a fleet, and takes it down again.
 
@@ -311,6 +352,8 @@ def virtual_fleet(
         sync_schedule_seconds: between two runs of the schedule of syncs. More than its own where days pass, as above.
         first_documents: whether somebody puts a document into each bucket at the very moment when it is made. A tenant
             without any has no first sync.
+        questions_are_asked: whether golden questions are, after each ingestion and round after round. Without it,
+            whoever wants them asked invokes the function.
 
     Raises:
         StrandDied: something failed that nobody waited for, or a thread would outlive its world.
@@ -338,7 +381,9 @@ def virtual_fleet(
             due=lambda: agenda._due[0][0] if agenda._due else None,
             run_due=agenda.run_due,
         )
-        fleet = _deployed(deployment, timeline, clock, emulator, seed, safety_net_seconds)
+        fleet = _deployed(
+            deployment, timeline, clock, emulator, seed, safety_net_seconds, questions_are_asked=questions_are_asked
+        )
         fleet.calls.fresh_buckets = fresh_buckets = FreshBuckets(slowness, clock, seed=seed)
         fleet.calls.s3_observers.append(fresh_buckets.note)
         if first_documents:
@@ -379,6 +424,8 @@ def _deployed(
     emulator: Emulator,
     seed: int,
     safety_net_seconds: float,
+    *,
+    questions_are_asked: bool,
 ) -> VirtualFleet:
     functions = Functions(deployment, timeline)
     reporters = _reporters(deployment)
@@ -408,19 +455,21 @@ def _deployed(
         for logical_id in deployment.made("AWS::Serverless::StateMachine")
     }
     step_functions = VirtualStepFunctions(machines, timeline, functions, stopped=report, seed=seed)
-    ticks = _queue("TickQueue", "TickFunction", deployment, timeline, functions)
-    retries = _queue("DocumentRetryQueue", "RetryDocumentsFunction", deployment, timeline, functions)
-    checks = _queue("DeletionCheckQueue", "CheckDeletionsFunction", deployment, timeline, functions)
+    ticks = _queue("TickQueue", "TickFunction", deployment, timeline, functions, FifoQueue)
+    retries = _queue("DocumentRetryQueue", "RetryDocumentsFunction", deployment, timeline, functions, FifoQueue)
+    checks = _queue("DeletionCheckQueue", "CheckDeletionsFunction", deployment, timeline, functions, FifoQueue)
     dead_letters = {
         name: KeptMessages(str(deployment.value({"Ref": name})), timeline)
         for name in deployment.made("AWS::SQS::Queue")
         if name.endswith("DeadLetterQueue")
     }
-    queues: dict[str, FifoQueue | KeptMessages] = {each.url: each for each in (ticks, retries, checks)}
+    queues: dict[str, FifoQueue | StandardQueue | KeptMessages] = {each.url: each for each in (ticks, retries, checks)}
     queues |= {kept.url: kept for kept in dead_letters.values()}
-    # Whoever wants golden questions asked here invokes the function.
-    questions = KeptMessages(str(deployment.value({"Ref": "QuestionQueue"})), timeline)
-    queues[questions.url] = questions
+    questions = None
+    if questions_are_asked:
+        questions = _queue("QuestionQueue", "RunQuestionsFunction", deployment, timeline, functions, StandardQueue)
+    kept = KeptMessages(str(deployment.value({"Ref": "QuestionQueue"})), timeline)
+    queues[kept.url] = questions or kept
 
     def answer_for_queues(operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         return queues[parameters["QueueUrl"]].answer(operation, parameters)
@@ -444,6 +493,7 @@ def _deployed(
         functions,
         safety_net_seconds,
         dead_letters,
+        questions=questions,
     )
     calls.observers.append(partial(_record, fleet))
     return fleet
@@ -453,9 +503,12 @@ def _record(fleet: VirtualFleet, answered: Answered) -> None:
     match answered.call.operation:
         case "PutEvents":
             entries = zip(answered.parameters["Entries"], answered.answer["Entries"], strict=True)
-            fleet.events.extend(
+            for event in (
                 {**given, "Detail": json.loads(given["Detail"])} for given, taken in entries if "EventId" in taken
-            )
+            ):
+                fleet.events.append(event)
+                if fleet.questions is not None and fleet.matches("KnowledgeChangedRule", event):
+                    fleet.questions.put(as_delivered(event))
         case "PutItem" if answered.parameters["Item"]["SK"]["S"] == "PROFILE":
             item = answered.parameters["Item"]
             tenant_id, status, since = (item[name]["S"] for name in ("tenant_id", "status", "status_since"))
@@ -506,10 +559,18 @@ class Functions:
         )
 
 
+Queue = TypeVar("Queue", FifoQueue, StandardQueue)
+
+
 def _queue(
-    logical_id: str, function: str, deployment: Deployment, timeline: Timeline, functions: Functions
-) -> FifoQueue:
-    """A FIFO queue of the template, with the function that reads it."""
+    logical_id: str,
+    function: str,
+    deployment: Deployment,
+    timeline: Timeline,
+    functions: Functions,
+    kind: type[Queue],
+) -> Queue:
+    """A queue of the template, with the function that reads it."""
 
     def deal(body: str) -> bool:
         try:
@@ -518,7 +579,7 @@ def _queue(
             return False
         return True
 
-    return FifoQueue(
+    return kind(
         str(deployment.value({"Ref": logical_id})),
         timeline,
         delay=float(deployment.property(logical_id, "DelaySeconds")),

@@ -1,7 +1,8 @@
-"""An SQS FIFO queue with a Lambda function behind it, in virtual time.
+"""SQS queues with a Lambda function behind them, in virtual time.
 
-Source: AWS documentation, Amazon SQS FIFO queues (deduplication within five minutes, order in a message group) and
-Using Lambda with Amazon SQS (a failed invocation leaves the message, which is visible again after the timeout).
+Source: AWS documentation, Amazon SQS FIFO queues (deduplication within five minutes, order in a message group), Amazon
+SQS delay queues and message timers (a message's own delay holds in place of its queue's), and Using Lambda with Amazon
+SQS (a failed invocation leaves the message, which is visible again after the timeout).
 """
 
 from __future__ import annotations
@@ -91,6 +92,77 @@ class FifoQueue:
                 self.dead_letters.append(self._messages.popleft())
             else:
                 message.visible_at = self._timeline.now() + self._visibility_timeout
+
+
+class StandardQueue:
+    """In the order in which messages can be seen. So many are dealt with at once as strands `deliver`.
+
+    Args:
+        delay: seconds before a message is visible that says nothing else.
+        visibility_timeout, max_receives, deal: as of `FifoQueue`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeline: Timeline,
+        *,
+        delay: float,
+        visibility_timeout: float,
+        max_receives: int,
+        deal: Callable[[str], bool],
+    ) -> None:
+        self.url = url
+        self.dead_letters: list[Message] = []
+        self._timeline = timeline
+        self._delay = delay
+        self._visibility_timeout = visibility_timeout
+        self._max_receives = max_receives
+        self._deal = deal
+        self._messages: list[Message] = []
+        self._under_way = 0
+        self._arrival = Signal()
+
+    @property
+    def empty(self) -> bool:
+        return not self._messages and not self._under_way
+
+    def answer(self, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """SQS, as far as the product uses it."""
+        if operation != "SendMessage":
+            raise NotImplementedError(f"sqs:{operation} on {self.url}")
+        self.put(parameters["MessageBody"], parameters.get("DelaySeconds"))
+        return {"MessageId": str(uuid.uuid4())}
+
+    def put(self, body: str, delay: float | None = None) -> None:
+        self._messages.append(Message(body, self._timeline.now() + (self._delay if delay is None else delay)))
+        self._arrival.set()
+
+    def deliver(self) -> None:
+        """Offers messages for ever, one at a time: a poller of the event source mapping. Runs in a strand."""
+        while True:
+            message = self._next()
+            self._under_way += 1
+            message.received += 1
+            if not self._deal(message.body):
+                if message.received >= self._max_receives:
+                    self.dead_letters.append(message)
+                else:
+                    message.visible_at = self._timeline.now() + self._visibility_timeout
+                    self._messages.append(message)
+                    self._arrival.set()
+            self._under_way -= 1
+
+    def _next(self) -> Message:
+        """Waits until there is one that can be seen."""
+        while True:
+            first = min(self._messages, key=lambda message: message.visible_at, default=None)
+            if first is not None and first.visible_at <= self._timeline.now():
+                self._messages.remove(first)
+                return first
+            if self._arrival.is_set:
+                self._arrival = Signal()
+            self._timeline.wait(self._arrival, until=first.visible_at if first is not None else None)
 
 
 class KeptMessages:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 
 import pytest
 
@@ -67,6 +68,36 @@ def test_nobody_is_asked_who_has_no_questions_or_is_out_of_service() -> None:
     fleet.registry.replace(tenant(TenantId("t-0001"), status=TenantStatus.SUSPENDED), fence=1)
     assert fleet.question_rounds.go_on() == 1
     assert asked(fleet) == ["t-0000"]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(5))
+def test_a_round_that_dies_on_its_first_page_is_the_same_one_when_it_goes_on(
+    at: int, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was another one, of a later time: everybody on that page was asked twice."""
+    fleet, calls = fleet_of(3), count()
+
+    def mortal(call: Callable[..., None]) -> Callable[..., None]:
+        def called(*arguments: object, **options: object) -> None:
+            dies = next(calls) == at
+            if dies and not after:
+                raise ConnectionError
+            call(*arguments, **options)
+            if dies:
+                raise ConnectionError
+
+        return called
+
+    monkeypatch.setattr(fleet.question_runs, "request", mortal(fleet.question_runs.request))
+    monkeypatch.setattr(fleet.question_round_positions, "save", mortal(fleet.question_round_positions.save))
+    with pytest.raises(ConnectionError):
+        fleet.question_rounds.go_on()
+    for _ in range(2):
+        fleet.clock.advance(LAP.total_seconds())
+        fleet.question_rounds.go_on()
+    assert set(asked(fleet)) == {"t-0000", "t-0001", "t-0002"}
+    assert len({request.at for _, _, request in fleet.question_runs.waiting if request}) == 1
 
 
 def test_a_lap_that_dies_is_taken_up_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

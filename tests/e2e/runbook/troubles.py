@@ -373,7 +373,7 @@ class QuestionsForbidden(FunctionForbidden):
 
     def prepare(self, fleet: Fleet) -> None:
         super().prepare(fleet)
-        fleet.succeeds(f"kbfleet questions add {TENANT} 'What is an oar sold in?' --expect oars.md")
+        fleet.succeeds(f"kbfleet questions add {TENANT} 'For how many months is a tent guaranteed?' --expect tents.md")
 
     def use(self, fleet: Fleet) -> None:
         fleet.succeeds(f"kbfleet questions run {TENANT} --no-wait")

@@ -374,14 +374,12 @@ class RetrieveAndConverseAnswerer:
         if exchanges is None:
             raise SessionRefused
         asked = self._understood(tenant, inquiry, exchanges) if exchanges else _Asked(str(inquiry.question))
-        sources = self._retrieved(tenant, inquiry, asked.question)
         try:
-            require_own(sources, bucket_name, tenant.tenant_id)
+            sources = self._usable(tenant, inquiry, asked.question, bucket_name)
         except IsolationBreached as breach:
             if inquiry.conversation:
                 self._end(tenant, inquiry.conversation, breach)
             raise
-        sources = self._search.near_enough(sources)
         answer = self._written(tenant, inquiry, asked, sources)
         # What a guardrail has refused would be shown to it again with every question that follows.
         said = Exchange(str(inquiry.question), answer.text)
@@ -392,9 +390,13 @@ class RetrieveAndConverseAnswerer:
 
     def retrieve(self, tenant: AskableTenant, inquiry: Inquiry, bucket_name: str) -> Sequence[Source]:
         """`kbfleet.ports.Retriever`: what an answer would rest on."""
-        sources = self._retrieved(tenant, inquiry, str(inquiry.question))
+        return self._usable(tenant, inquiry, str(inquiry.question), bucket_name)
+
+    def _usable(self, tenant: AskableTenant, inquiry: Inquiry, query: str, bucket_name: str) -> list[Source]:
+        """Raises: IsolationBreached, also for a passage that would not be used."""
+        sources = self._retrieved(tenant, inquiry, query)
         require_own(sources, bucket_name, tenant.tenant_id)
-        return sources
+        return self._search.near_enough(sources)
 
     def _end(self, tenant: AskableTenant, conversation: str, breach: IsolationBreached) -> None:
         try:

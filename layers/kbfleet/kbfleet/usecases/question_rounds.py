@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -43,9 +43,13 @@ class QuestionRounds:
         Returns: of how many tenants.
         """
         now, place = self.clock.now(), self.rounds.find()
-        if place.visited is None and place.last is not None and now - place.last.began_at < EVERY:
-            return 0
-        began_at = place.began_at if place.visited is not None and place.began_at is not None else now
+        if place.visited is None and place.began_at is None:
+            if place.last is not None and now - place.last.began_at < EVERY:
+                return 0
+            # Before anybody is asked: whoever goes on where this one dies goes on with the same round.
+            place = replace(place, began_at=now)
+            self.rounds.save(place)
+        began_at = place.began_at or now
         requested, turn = 0, timedelta(0)
         while turn < LAP:
             tenants = self.registry.following(place.visited, _TENANTS)
