@@ -49,7 +49,13 @@ from kbfleet.contracts.documents import (
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.profiles import ProfileBody, ProfileCheckBody, ProfileFile, ProfilesBody
-from kbfleet.contracts.questions import QuestionRunsBody, QuestionsBody, RequestedRunBody
+from kbfleet.contracts.questions import (
+    QuestionRunsBody,
+    QuestionsBody,
+    QuestionStandBody,
+    QuestionStandsBody,
+    RequestedRunBody,
+)
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_names import MAX_KEY_BYTES, appearance, document_id
@@ -513,6 +519,16 @@ class FleetApi:
         return self._signed(
             RequestedRunBody, "POST", f"/tenants/{tenant_id}/questions/runs", {"answers": True} if answers else {}
         )
+
+    def question_stands(self) -> Sequence[QuestionStandBody]:
+        """Of all tenants in service, over all pages."""
+        listed, wanted = list[QuestionStandBody](), {"limit": "100"}
+        while True:
+            page = self._signed(QuestionStandsBody, "GET", f"/questions?{urlencode(wanted)}")
+            listed += page.tenants
+            if page.next_token is None:
+                return listed
+            wanted["next_token"] = page.next_token
 
     def question_runs(self, tenant_id: TenantId, limit: int) -> QuestionRunsBody:
         """The newest ones, and the one that is being made."""

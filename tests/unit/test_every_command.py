@@ -57,6 +57,7 @@ from kbfleet.contracts.questions import (
     QuestionRunBody,
     QuestionRunsBody,
     QuestionsBody,
+    QuestionStandBody,
     RegressionBody,
     RequestedRunBody,
     ScoreBody,
@@ -169,6 +170,14 @@ QUESTIONS = QuestionsBody(
 QUESTION_FILE = Path(__file__).parents[1] / "support" / "questions.jsonl"
 QUESTION_RUNS = QuestionRunsBody(
     tenant_id=ACME,
+    stand=QuestionStandBody(
+        tenant_id=ACME,
+        questions=3,
+        judged_at=NOW,
+        answers=True,
+        score=ScoreBody(passed=0, failed=1, not_judged=2, hit_rate_5=0.0, hit_rate_1=0.0, mrr=0.0, not_asked=1),
+        regressions=(QuestionId("q1a2b"),),
+    ),
     under_way=None,
     runs=(
         QuestionRunBody(
@@ -179,7 +188,7 @@ QUESTION_RUNS = QuestionRunsBody(
             ended_at=NOW,
             answers=True,
             left=0,
-            score=ScoreBody(passed=0, failed=1, not_judged=2, hit_rate_5=0.0, hit_rate_1=0.0, mrr=0.0),
+            score=ScoreBody(passed=0, failed=1, not_judged=2, hit_rate_5=0.0, hit_rate_1=0.0, mrr=0.0, not_asked=1),
             verdicts=(
                 VerdictBody(
                     id=QuestionId("q1a2b"),
@@ -235,7 +244,7 @@ class Sample:
 SAMPLES: Mapping[str, Sample] = {
     "tenant add": Sample(answers={"provision": DONE, "provisioning": DONE, "tenant": shown()}),
     "tenant list": Sample((), {"tenants": TenantsBody.from_page([(tenant(), Sync(ACME))], None, RESOURCES_VERSION)}),
-    "tenant show": Sample(answers={"tenant": shown(), "diagnosis": DIAGNOSIS}),
+    "tenant show": Sample(answers={"tenant": shown(), "diagnosis": DIAGNOSIS, "question_runs": QUESTION_RUNS}),
     "tenant update": Sample(("acme", "--tier", "premium"), {"update": DONE, "provisioning": DONE, "tenant": shown()}),
     "tenant suspend": Sample(answers={"suspend": shown()}),
     "tenant resume": Sample(answers={"resume": shown()}),

@@ -37,6 +37,8 @@ from kbfleet.contracts.questions import (
     QuestionRunsQuery,
     QuestionsBody,
     QuestionsRequest,
+    QuestionStandsBody,
+    QuestionStandsQuery,
     RequestedRunBody,
 )
 from kbfleet.contracts.tenants import (
@@ -455,6 +457,16 @@ OPERATIONS: tuple[Operation, ...] = (
         DocumentRetryBody,
         HTTPStatus.ACCEPTED,
         refusals=(InvalidInput, TenantNotFound, TenantNotActive, ConcurrentUpdate),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        "/questions",
+        "get_question_stands",
+        Caller.TRUSTED,
+        "How the golden questions of the tenants in service stand, a page of them: how many each has, and how many pass",
+        QuestionStandsBody,
+        query=QuestionStandsQuery,
+        refusals=(InvalidInput,),
     ),
     Operation(
         HTTPMethod.GET,
