@@ -1,5 +1,5 @@
-"""Trigger: `/tenants/{tenant_id}/questions` and `/questions`, signed with IAM. A tenant's golden questions, and what came of asking
-them.
+"""Trigger: `/tenants/{tenant_id}/questions` and `/questions`, signed with IAM. Tenants' golden questions, and what came
+of asking them.
 
 It is a function of its own because it reads and writes texts of tenants; and it asks nothing itself.
 """

@@ -919,8 +919,13 @@ class TestJobs:
 USED = {"questions": 1234, "passages": 4936, "citations": 2468, "input_tokens": 987654, "output_tokens": 12345}
 
 
+GOLDEN = {f"golden_{name}": 0 for name in ("searches", "answers", "input_tokens", "output_tokens")} | {
+    "golden_answers_without_tokens": 0
+}
+
+
 def usage(*, unknown: int = 0) -> UsageBody:
-    counts = {**USED, "questions_without_tokens": unknown, "nothing_found": 45, "refused_by_guardrail": 3}
+    counts = {**USED, "questions_without_tokens": unknown, "nothing_found": 45, "refused_by_guardrail": 3, **GOLDEN}
     return UsageBody(
         tenant_id=TenantId("acme"),
         life=1,
@@ -941,6 +946,16 @@ def test_usage_is_a_table_with_a_total(scripted: Scripted, run: Run) -> None:
     for line, name in ((day, "2026-03-09"), (total, "Total")):
         assert line.split() == [name, "1,234", "4,936", "2,468", "987,654", "12,345", "45", "3"]
     assert "did not name" not in ran.stdout
+
+
+def test_what_golden_questions_used_is_said_beside_it(scripted: Scripted, run: Run) -> None:
+    golden = GOLDEN | {"golden_searches": 1_020, "golden_answers": 20, "golden_input_tokens": 9_000}
+    body = usage()
+    total = body.total.model_copy(update=golden)
+    scripted(usage=[body.model_copy(update={"total": total}), usage()])
+    *_, said = run("usage", "acme").stdout.splitlines()
+    assert said == "Beside these, golden questions: 1,020 searches, 20 answers (9,000 tokens in, 0 out)."
+    assert "golden" not in run("usage", "acme").stdout
 
 
 def test_tokens_that_nobody_knows_are_reported(scripted: Scripted, run: Run) -> None:
@@ -967,7 +982,8 @@ def listed(tenant_id: str, name: str) -> ListedTenantBody:
 class TestUsageOfAllTenants:
     COLUMNS = (
         "tenant_id,name,tier,status,first_day,last_day,questions,passages,citations,input_tokens,output_tokens,"
-        "questions_without_tokens,nothing_found,refused_by_guardrail,tokens_usd,life"
+        "questions_without_tokens,nothing_found,refused_by_guardrail,tokens_usd,life,golden_searches,"
+        "golden_answers,golden_input_tokens,golden_output_tokens,golden_answers_without_tokens"
     )
 
     @pytest.fixture
@@ -1000,7 +1016,7 @@ class TestUsageOfAllTenants:
         assert ran.exit_code == 0
         header, first, second = ran.stdout.splitlines()
         assert header == self.COLUMNS
-        counted = "2026-03-01,2026-03-14,1234,4936,2468,987654,12345,0,45,3,,1"
+        counted = "2026-03-01,2026-03-14,1234,4936,2468,987654,12345,0,45,3,,1,0,0,0,0,0"
         assert first == f'tenant-0,"Acme, Ltd.",STANDARD,ACTIVE,{counted}'
         assert second == f"tenant-1,桜商事,STANDARD,ACTIVE,{counted}"
         # All of them for the days of the first.
@@ -1062,7 +1078,7 @@ class TestUsageOfAllTenants:
     ) -> None:
         fleet("One", model="amazon.nova-lite-v1:0")
         cost = 987_654 * 6e-8 + 12_345 * 2.4e-7
-        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(f",{cost:.6f},1")
+        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(f",{cost:.6f},1,0,0,0,0,0")
         assert f"USD {cost:,.4f}" in run("usage", "tenant-0").stdout
         fleet("One", model="amazon.nova-lite-v1:0", region="eu-west-1")
         assert "amazon.nova-lite-v1:0 cost in eu-west-1 is not known" in run("usage", "tenant-0").stdout

@@ -104,6 +104,11 @@ USED = UsageCountsBody(
     nothing_found=1,
     refused_by_guardrail=0,
     questions_without_tokens=0,
+    golden_searches=40,
+    golden_answers=2,
+    golden_input_tokens=900,
+    golden_output_tokens=80,
+    golden_answers_without_tokens=1,
 )
 
 

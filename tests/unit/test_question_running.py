@@ -193,11 +193,28 @@ def test_it_is_known_how_many_there_are_and_what_the_last_run_came_to(world: Wor
     score = world.watches.find(Life(ACME)).came_to
     assert score is not None
     assert (score.passed, score.failed, score.not_judged, score.not_asked, score.share) == (1, 0, 2, 1, 1.0)
-    remove_question(
-        ACME, first, registry=world.fleet.registry, questions=world.questions, runs=world.runs
-    )
+    remove_question(ACME, first, registry=world.fleet.registry, questions=world.questions, runs=world.runs)
     world.work()
     assert world.watches.find(Life(ACME)).questions == 2
+
+
+def test_each_search_that_was_made_is_counted_also_where_it_is_repeated(world: World) -> None:
+    world.add(ACME, expecting("one"), expecting("two"), Draft("three", must_refuse=True))
+    answered = GeneratedAnswer("Yes.", (), AnswerOutcome.ANSWERED, input_tokens=900, output_tokens=80)
+    world.fleet.answers = {"KB00000001": answered}
+    world.retriever.found = {"one": ["a.md"], "two": Throttled("no")}
+    world.request(answers=True)
+    for _ in range(3):
+        message = world.runs.take()
+        assert message is not None
+        world.runner.run(*message, world.clock.now() + world.parts)
+    world.retriever.found = {"one": ["a.md"], "two": ["a.md"]}
+    world.work()
+    # What Bedrock refuses is not paid for, and nothing that was judged is asked again.
+    assert len(world.ended()) == 1
+    spent = [answer.input_tokens if answer is not None else None for _, answer in world.fleet.spent]
+    assert sorted(spent, key=str) == [900, 900, 900, None, None]
+    assert {life for life, _ in world.fleet.spent} == {Life(ACME)}
 
 
 def test_a_long_run_is_made_in_parts(world: World) -> None:

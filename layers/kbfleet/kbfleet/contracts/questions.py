@@ -128,8 +128,8 @@ class VerdictBody(Contract):
 
 
 class ScoreBody(Contract):
-    """The rates are of the questions for which a document is expected and was looked for; `null` without any. `not_asked`
-    of those not judged could not be asked; the others are judged by their answers only."""
+    """The rates are of the questions for which a document is expected and was looked for; `null` without any. Of those
+    that were not judged, `not_asked` could not be asked; the others are judged by their answers only."""
 
     passed: int
     failed: int

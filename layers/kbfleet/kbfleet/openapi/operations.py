@@ -463,7 +463,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/questions",
         "get_question_stands",
         Caller.TRUSTED,
-        "How the golden questions of the tenants in service stand, a page of them: how many each has, and how many pass",
+        "How golden questions stand, tenant by tenant, a page of them: how many there are, and how many pass",
         QuestionStandsBody,
         query=QuestionStandsQuery,
         refusals=(InvalidInput,),

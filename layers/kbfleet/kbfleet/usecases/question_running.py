@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from kbfleet.domain.answer import AskableTenant
+    from kbfleet.domain.answer import AskableTenant, AskUsage
     from kbfleet.domain.errors import IsolationBreached
     from kbfleet.domain.names import Life, ResourceNames
     from kbfleet.domain.question_runs import ChangedDocuments, QuestionRun, QuestionWatch, Verdict
@@ -69,6 +69,7 @@ class QuestionRunner:
     Args:
         pause: waits for so long.
         breached: has people hear of a passage that is not the tenant's own; it may not raise.
+        spent: counts a search that was made, and what an answer used, if it was for one; it may not raise.
     """
 
     registry: TenantRegistry
@@ -83,6 +84,7 @@ class QuestionRunner:
     clock: Clock
     pause: Callable[[timedelta], None]
     breached: Callable[[AskableTenant, IsolationBreached], None]
+    spent: Callable[[Life, AskUsage | None], None]
     bucket_contents: BucketContents
     announcements: Announcements
 
@@ -198,10 +200,12 @@ class QuestionRunner:
         if question.expected:
             self._wait_for_a_place()
             sources = retrieve(tenant, inquiry, retrievers=self.retrievers, names=self.names, breached=self.breached)
+            self.spent(tenant.this_life, None)
             verdict = searched(question, sources)
         if run.answers:
             self._wait_for_a_place()
             answer = generate(tenant, inquiry, answerers=self.answerers, names=self.names, breached=self.breached)
+            self.spent(tenant.this_life, answer.usage)
             verdict = with_answer(verdict, question, answer)
         return verdict
 
