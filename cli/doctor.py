@@ -184,12 +184,12 @@ def _questions(stack: FleetStack) -> CheckResults:
             yield verdict, f"There are {more:,} more of these.", "Run this again when those above are repaired."
     if without := [str(each.tenant_id) for each in stands if not each.questions]:
         named = ", ".join(without[:_NAMED]) + (f" and {more:,} more" if (more := len(without) - _NAMED) > 0 else "")
-        found = f"Tenants without golden questions, of {len(stands):,}: {len(without):,} ({named})."
+        none = f"Tenants without golden questions, of {len(stands):,}: {len(without):,} ({named})."
         advice = (
             f"Whether they are answered rightly, only their users would tell. `kbfleet questions suggest {without[0]}` "
             "proposes some."
         )
-        yield Verdict.NOTE, found, advice
+        yield Verdict.NOTE, none, advice
 
 
 _NAMED = 20

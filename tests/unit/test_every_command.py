@@ -305,6 +305,14 @@ SAMPLES: Mapping[str, Sample] = {
         },
     ),
     "questions add": Sample(("acme", "How long?", "--expect", "a.md"), {"add_questions": QUESTIONS}),
+    "questions suggest": Sample(
+        answers={
+            "some_documents": (LISTED[1].model_copy(update={"key": "a.md"}),),
+            "document_link": DocumentLinkBody(url="https://b.example.com/a.md", expires_at=NOW),
+            "opened": b"# Terms\n\nQ: How long is the [warranty]?\nA: Two years.\n",
+            "questions": QUESTIONS,
+        }
+    ),
     "questions import": Sample(("acme", str(QUESTION_FILE)), {"add_questions": QUESTIONS}),
     "questions export": Sample(("acme", "/dev/null"), answers={"questions": QUESTIONS}),
     "questions list": Sample(answers={"questions": QUESTIONS}),
@@ -458,7 +466,8 @@ def test_people_get_words(name: str, run: Run, answering: None, monkeypatch: pyt
     result = run(name, *SAMPLES[name].arguments)
     assert result.exit_code == SAMPLES[name].exit_code, result.output
     assert result.stdout.strip()
-    assert not result.stdout.startswith("{")
+    # Lines of JSON that people choose from are for a file, and what is said of them is beside them.
+    assert name == "questions suggest" or not result.stdout.startswith("{")
     assert "\x1b" not in result.stdout
 
 
