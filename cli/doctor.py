@@ -183,10 +183,11 @@ def _questions(stack: FleetStack) -> CheckResults:
         if more := sum(found[0] is verdict for found in by_verdict[_NAMED:]):
             yield verdict, f"There are {more:,} more of these.", "Run this again when those above are repaired."
     if without := [str(each.tenant_id) for each in stands if not each.questions]:
+        tenant_id = without[0]
         named = ", ".join(without[:_NAMED]) + (f" and {more:,} more" if (more := len(without) - _NAMED) > 0 else "")
         none = f"Tenants without golden questions, of {len(stands):,}: {len(without):,} ({named})."
         advice = (
-            f"Whether they are answered rightly, only their users would tell. `kbfleet questions suggest {without[0]}` "
+            f"Whether they are answered rightly, only their users would tell. `kbfleet questions suggest {tenant_id}` "
             "proposes some."
         )
         yield Verdict.NOTE, none, advice
