@@ -26,6 +26,7 @@ from kbfleet.domain.question_runs import (
     QuestionWatch,
     RunCause,
     RunRequest,
+    Score,
     Shortcoming,
     Standing,
     Verdict,
@@ -73,6 +74,8 @@ WATCH = QuestionWatch(
     began_at=START,
     answers_began_at=START,
     last=replace(run("20261130T130500-1"), verdicts=()),
+    came_to=Score(2, 1, 1, 2 / 3, 1 / 3, 0.1, 1),
+    questions=4,
 )
 
 
