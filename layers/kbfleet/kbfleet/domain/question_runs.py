@@ -158,9 +158,9 @@ class Score:
     passed: int
     failed: int
     not_judged: int
-    hit_rate_5: float | None
-    hit_rate_1: float | None
-    mrr: float | None
+    hit_rate_5: float | None = None
+    hit_rate_1: float | None = None
+    mrr: float | None = None
     not_asked: int = 0
 
     @classmethod
