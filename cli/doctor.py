@@ -20,7 +20,9 @@ from cli.dead_letters import DeadLetters
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack, asking
 from cli.models_in_use import ModelLook, models_in_use
+from cli.terminal import counted
 from kbfleet.contracts.events import ReconciliationDetail
+from kbfleet.contracts.questions import QuestionStandBody
 from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.domain.capacity import BUCKETS, USAGE_KEYS, Room, Scarce
 from kbfleet.domain.convergence import CONVERGED_BY_ITSELF
@@ -160,6 +162,54 @@ def _knowledge(stack: FleetStack) -> CheckResults:
         yield Verdict.UNKNOWN, f"Tenant {trouble.tenant_id} could not be looked into: {trouble.reason}", advice
     if not report.findings and not report.recorded and not report.unlisted and not report.shared_losses:
         yield _well(f"Every bucket, index, knowledge base and role that a record names is there: {report.resources}.")
+
+
+def _questions(stack: FleetStack) -> CheckResults:
+    """What golden questions came to when they were asked last. That a tenant has none is a hint: it may be meant so."""
+    if "ApiUrl" not in stack.outputs:
+        return  # which another check says
+    stands = FleetApi(stack.outputs["ApiUrl"], stack.session).question_stands()
+    asked = [each for each in stands if each.questions]
+    troubles = [found for each in asked if (found := _questions_trouble(each)) is not None]
+    if passing := len(asked) - len(troubles):
+        yield _well(f"Golden questions of {passing} of {counted(len(stands), 'tenant')} pass.")
+    by_verdict = sorted(troubles, key=lambda found: _WORST_FIRST.index(found[0]))
+    yield from by_verdict[:_NAMED]
+    for verdict in _WORST_FIRST:
+        if more := sum(found[0] is verdict for found in by_verdict[_NAMED:]):
+            yield verdict, f"There are {more:,} more of these.", "Run this again when those above are repaired."
+    if without := [str(each.tenant_id) for each in stands if not each.questions]:
+        tenant_id = without[0]
+        named = ", ".join(without[:_NAMED]) + (f" and {more:,} more" if (more := len(without) - _NAMED) > 0 else "")
+        none = f"Tenants without golden questions, of {len(stands):,}: {len(without):,} ({named})."
+        advice = (
+            f"Whether they are answered rightly, only their users would tell. `kbfleet questions suggest {tenant_id}` "
+            "proposes some."
+        )
+        yield Verdict.NOTE, none, advice
+
+
+_NAMED = 20
+_WORST_FIRST = [Verdict.WRONG, Verdict.UNKNOWN, Verdict.NOTE]
+
+
+def _questions_trouble(stand: QuestionStandBody) -> tuple[Verdict, str, str] | None:
+    tenant_id, score, advice = stand.tenant_id, stand.score, f"`kbfleet questions results {stand.tenant_id}` says why."
+    whose = f"{stand.questions} golden questions of tenant {tenant_id}"
+    if stand.regressions:
+        lost = f"{len(stand.regressions)} of {whose} were known to pass, and do not any more."
+        return Verdict.WRONG, lost, f"{advice} Then see docs/runbook/questions-regressed.md."
+    if score is None or stand.judged_at is None:
+        return Verdict.NOTE, f"{whose} were not asked yet.", f"`kbfleet questions run {tenant_id}` asks them now."
+    at = f"{stand.judged_at:%Y-%m-%d %H:%M} UTC"
+    if score.not_asked:
+        return Verdict.UNKNOWN, f"{score.not_asked} of {whose} could not be asked at {at}.", advice
+    if score.failed:
+        return Verdict.NOTE, f"{score.failed} of {whose} did not pass at {at}.", advice
+    if not score.passed:
+        only = f"{whose} are judged by their answers only, and were not at {at}."
+        return Verdict.NOTE, only, f"`kbfleet questions run {tenant_id} --answers` does; it costs tokens."
+    return None
 
 
 def _last_round(report: ReconciliationDetail) -> tuple[Verdict, str, str]:
@@ -400,6 +450,7 @@ _CHECKS: Mapping[str, Callable[[FleetStack], CheckResults]] = {
     "parameters": _parameters,
     "tenants": _tenants,
     "knowledge": _knowledge,
+    "questions": _questions,
     "capacity": _capacity,
     "secrets": _secrets,
     "models": _models,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree.ElementTree import ParseError, fromstring
@@ -38,7 +38,13 @@ from urllib3.filepost import encode_multipart_formdata
 
 from kbfleet.contracts.asking import AskRequest, AskResponse
 from kbfleet.contracts.diagnosis import DiagnosisBody
-from kbfleet.contracts.document_listing import DeletionBody, DocumentDetailsBody, DocumentLinkBody, DocumentsBody
+from kbfleet.contracts.document_listing import (
+    DeletionBody,
+    DocumentBody,
+    DocumentDetailsBody,
+    DocumentLinkBody,
+    DocumentsBody,
+)
 from kbfleet.contracts.documents import (
     DocumentRetryBody,
     DocumentTraceBody,
@@ -49,7 +55,13 @@ from kbfleet.contracts.documents import (
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.profiles import ProfileBody, ProfileCheckBody, ProfileFile, ProfilesBody
-from kbfleet.contracts.questions import QuestionRunsBody, QuestionsBody, RequestedRunBody
+from kbfleet.contracts.questions import (
+    QuestionRunsBody,
+    QuestionsBody,
+    QuestionStandBody,
+    QuestionStandsBody,
+    RequestedRunBody,
+)
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_names import MAX_KEY_BYTES, appearance, document_id
@@ -75,6 +87,9 @@ _CONNECTIONS = 16
 
 _JOBS_IN_A_PAGE = 100
 """As many as the API gives at once."""
+
+_PAGES_LOOKED_THROUGH = 20
+"""Of documents, of a hundred each."""
 
 _SIMILAR_SECONDS = 3
 """For which a fleet is listed in search of ids like one that does not exist: of thousands, those that begin alike."""
@@ -430,6 +445,13 @@ class FleetApi:
                 return
             wanted["next_token"] = page.next_token
 
+    def some_documents(
+        self, tenant_id: TenantId, prefix: str, wanted: Callable[[DocumentBody], bool], most: int
+    ) -> list[DocumentBody]:
+        """The first that are wanted, of the first thousands whose keys begin so."""
+        pages = islice(self._document_pages(tenant_id, None, prefix), _PAGES_LOOKED_THROUGH)
+        return list(islice((each for page in pages for each in page.documents if wanted(each)), most))
+
     def meant_key(self, tenant_id: TenantId, given: str) -> str:
         """The key of the document that somebody has named by its key, or by its URI, as other commands show it. A key
         may look like a URI, of another bucket, too."""
@@ -474,15 +496,16 @@ class FleetApi:
     def document_link(self, tenant_id: TenantId, key: str) -> DocumentLinkBody:
         return self._signed(DocumentLinkBody, "GET", f"{_path_of(tenant_id, key)}/link")
 
-    def opened(self, link: DocumentLinkBody) -> bytes:
-        """The document that a link opens.
+    def opened(self, link: DocumentLinkBody, most: int | None = None) -> bytes:
+        """The document that a link opens, or so many bytes of its beginning, unless it is empty.
 
         Raises: FleetUnreachable: S3 does not give it, or did not answer.
         """
-        answer = self._answer(AWSRequest("GET", link.url), _UPLOAD_SECONDS)
+        part = {"Range": f"bytes=0-{most - 1}"} if most is not None else {}
+        answer = self._answer(AWSRequest("GET", link.url, headers=part), _UPLOAD_SECONDS)
         if answer.status_code >= 300:
             raise FleetUnreachable(f"S3 did not give the document (HTTP {answer.status_code}).")
-        return answer.content
+        return bytes(answer.content[:most])
 
     def why(self, tenant_id: TenantId, key: ObjectKey) -> DocumentTraceBody:
         """Where a document is on its way into answers."""
@@ -513,6 +536,16 @@ class FleetApi:
         return self._signed(
             RequestedRunBody, "POST", f"/tenants/{tenant_id}/questions/runs", {"answers": True} if answers else {}
         )
+
+    def question_stands(self) -> Sequence[QuestionStandBody]:
+        """Of all tenants in service, over all pages."""
+        listed, wanted = list[QuestionStandBody](), {"limit": "100"}
+        while True:
+            page = self._signed(QuestionStandsBody, "GET", f"/questions?{urlencode(wanted)}")
+            listed += page.tenants
+            if page.next_token is None:
+                return listed
+            wanted["next_token"] = page.next_token
 
     def question_runs(self, tenant_id: TenantId, limit: int) -> QuestionRunsBody:
         """The newest ones, and the one that is being made."""

@@ -220,6 +220,11 @@ class TenantUsage:
     refused_by_guardrail: int
     tokens_usd: float | None
     life: int
+    golden_searches: int = 0
+    golden_answers: int = 0
+    golden_input_tokens: int = 0
+    golden_output_tokens: int = 0
+    golden_answers_without_tokens: int = 0
 
 
 def _used_by_all(api: FleetApi, first: date | None, last: date | None, price: _TokenPrice) -> list[TenantUsage]:
@@ -274,6 +279,7 @@ def _shown_of_all(used: Sequence[TenantUsage], price: _TokenPrice) -> Iterator[R
         footer=("Total", *_counts(totals)),
     )
     yield _cost_of(totals, price)
+    yield from _golden(totals, price)
 
 
 def _counts_of(used: TenantUsage) -> dict[str, int]:
@@ -288,10 +294,30 @@ def _cost_of(counts: UsageCountsBody, price: _TokenPrice) -> str:
     return f"[dim]The tokens cost {least}USD {cost:,.4f}, {literal(price.known_by)}.[/]"
 
 
+def _golden(counts: UsageCountsBody, price: _TokenPrice) -> Iterator[str]:
+    """What golden questions used, which is not among what the tenant's users used."""
+    if not counts.golden_searches:
+        return
+    searches = f"{counts.golden_searches:,} {'search' if counts.golden_searches == 1 else 'searches'}"
+    said = f"Beside these, golden questions: {searches}"
+    if counts.golden_answers:
+        said += (
+            f", {counted(counts.golden_answers, 'answer')} ({counts.golden_input_tokens:,} tokens in, "
+            f"{counts.golden_output_tokens:,} out)"
+        )
+        if price.of_one is not None:
+            read, written = price.of_one
+            cost = counts.golden_input_tokens * read + counts.golden_output_tokens * written
+            least = "at least " if counts.golden_answers_without_tokens else ""
+            said += f", whose tokens cost {least}USD {cost:,.4f}"
+    yield f"[dim]{said}.[/]"
+
+
 def _shown_of_usage(body: UsageBody, price: _TokenPrice) -> Iterator[RenderableType]:
     if body.days:
         yield _usage_listing(body)
         yield _cost_of(body.total, price)
+        yield from _golden(body.total, price)
     else:
         yield f"Tenant {_of_life(body)} used nothing from {body.first_day} to {body.last_day}."
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -13,8 +13,10 @@ from rich.console import RenderableType
 from cli.arguments import DEFAULT_STACK, Json, Question, Region, Stack, Tenant, Wait
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi, Refused
-from cli.progress import Show, watch
-from cli.terminal import DONE, Column, Listing, counted, literal, moment, moment_in_table, present, shortened
+from cli.progress import Progress, Show, watch
+from cli.question_candidates import MOST_BYTES, READ, Candidate, Unreadable, candidates, gathered
+from cli.terminal import DONE, Column, Listing, counted, err, literal, moment, moment_in_table, present, shortened
+from kbfleet.contracts.document_listing import DocumentBody
 from kbfleet.contracts.questions import (
     QuestionBody,
     QuestionRunBody,
@@ -22,10 +24,12 @@ from kbfleet.contracts.questions import (
     QuestionsBody,
     VerdictBody,
 )
+from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.printable import printable_json
 from kbfleet.domain.question_runs import Judgement, Shortcoming
-from kbfleet.domain.questions import Draft, QuestionId, export_lines, import_lines, in_line
+from kbfleet.domain.questions import MAX_QUESTIONS, Draft, QuestionId, export_lines, import_lines, in_line
 
 app = typer.Typer(
     help="Golden questions: whether a tenant's knowledge still answers what it is known to answer.",
@@ -98,6 +102,57 @@ def _of_an_option(error: InvalidInput) -> InvalidInput:
 
 def _many(body: QuestionsBody) -> str:
     return counted(len(body.questions), "golden question")
+
+
+@app.command()
+def suggest(
+    tenant: Tenant,
+    prefix: Annotated[str, typer.Option(help="Only from documents whose keys begin so, such as handbook/.")] = "",
+    documents: Annotated[int, typer.Option(min=1, max=100, help="How many documents are read at most.")] = 20,
+    most: Annotated[int, typer.Option(min=1, max=MAX_QUESTIONS, help="How many questions are proposed at most.")] = 20,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Propose golden questions from the tenant's own documents (Markdown, text, HTML): their questions, with answers,
+    and their headings. Prints lines that `import` takes, for you to choose from; it adds none itself."""
+    api = FleetApi.of_stack(stack, region)
+    chosen = api.some_documents(tenant, prefix, _is_read, documents)
+    found, unread = list[Sequence[Candidate]](), 0
+    with Progress(f"Documents of {tenant}") as progress:
+        for number, document in enumerate(chosen):
+            progress.count(number, len(chosen))
+            try:
+                content = api.opened(api.document_link(tenant, document.key), MOST_BYTES)
+                found.append(candidates(document.key, content))
+            except Unreadable:
+                unread += 1
+            except Refused as refused:
+                if refused.code != "DocumentNotFound":  # somebody has deleted it meanwhile
+                    raise
+                unread += 1
+    proposed = gathered(found, [each.user_input for each in api.questions(tenant).questions], most)
+    lines = [
+        {"user_input": each.text, "reference_context_ids": list(each.documents), "reference": each.answer}
+        for each in proposed
+    ]
+    # Lines may go into a file: what is said of them does not.
+    err.print(f"{counted(len(found), 'document')} read, {unread} could not be: {counted(len(lines), 'new question')}.")
+    if not chosen:
+        err.print(f"None of the first documents ends in {', '.join(READ)}. --prefix looks at others.")
+    elif lines:
+        err.print(f"Choose among them, then `kbfleet questions import {tenant} FILE`.")
+    present(lines, lambda lines: [literal(printable_json(each)) for each in _lines(lines)], as_json=as_json)
+
+
+def _is_read(document: DocumentBody) -> bool:
+    there = document.size and document.status is not DocumentStatus.LEFT_OUT
+    return bool(there) and document.key.lower().endswith(READ)
+
+
+def _lines(questions: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    # Not by what else Python takes for an end of a line: a key may have that in it.
+    return export_lines(questions).removesuffix("\n").split("\n") if questions else []
 
 
 @app.command("import")

@@ -17,6 +17,7 @@ from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi, Refused
 from cli.progress import Progress, Show, watch
 from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
+from kbfleet.contracts.questions import QuestionStandBody
 from kbfleet.contracts.tenants import ExecutionBody, ListedTenantBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion_job import Outcome
@@ -186,23 +187,32 @@ def _outcome(outcome: Outcome) -> str:
 
 @app.command("show")
 def show_tenant(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
-    """Show a tenant: lifecycle, resources, how fresh its knowledge is, and how its last sync ended."""
+    """Show a tenant: lifecycle, resources, how fresh its knowledge is, how its last sync ended, and how many of its
+    golden questions pass."""
     api = FleetApi.of_stack(stack, region)
-    body = api.tenant(tenant)
+    known = api.tenant(tenant)
+    stand = api.question_runs(tenant, 1).stand if known.status in _EXAMINED else None
+    body = ShownTenantBody(**dict(known), golden_questions=stand)
 
-    def shown(body: TenantBody) -> Iterator[RenderableType]:
-        yield _details(body)
+    def shown(body: ShownTenantBody) -> Iterator[RenderableType]:
+        yield _details(body, body.golden_questions)
         if body.status in _EXAMINED:
             yield from shown_of_diagnosis(api.diagnosis(tenant))
 
     present(body, shown, as_json=as_json)
 
 
+class ShownTenantBody(TenantBody):
+    """A tenant, and how its golden questions stand; `null` where it is out of service for good."""
+
+    golden_questions: QuestionStandBody | None
+
+
 _EXAMINED = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.FAILED}
 """The resources of others come and go."""
 
 
-def _details(body: TenantBody) -> Details:
+def _details(body: TenantBody, stand: QuestionStandBody | None) -> Details:
     rows: list[tuple[str, str]] = [
         ("Status", f"{_status(body.status)} since {moment(body.status_since)}"),
         *([("Life", str(body.life))] if body.life > 1 else []),
@@ -231,6 +241,8 @@ def _details(body: TenantBody) -> Details:
         rows.append(("Last sync", f"{_outcome(result.outcome)}, job {literal(result.ingestion_job_id or 'refused')}"))
         rows += [("", line) for line in reason_lines(result.failure_reasons)]
     rows += zip(["Documents left out", ""], left_out(body.sync), strict=False)
+    if stand is not None:
+        rows += zip(["Golden questions", ""], _golden_questions(stand), strict=False)
     rows += [("Drift", literal(drift)) for drift in body.drift]
     breached = f"[red]BREACHED[/] since {moment(body.breached_since)}" if body.breached_since else "no breach is known"
     rows.append(("Isolation", breached))
@@ -244,6 +256,25 @@ def _details(body: TenantBody) -> Details:
         rows,
         title=f"{body.tenant_id} · {literal(body.name)}",
     )
+
+
+def _golden_questions(stand: QuestionStandBody) -> Iterator[str]:
+    score = stand.score
+    if not stand.questions:
+        yield f"none; `kbfleet questions suggest {stand.tenant_id}` proposes some"
+    elif score is None or stand.judged_at is None:
+        yield f"{stand.questions}, not asked yet; `kbfleet questions run {stand.tenant_id}` asks them now"
+    else:
+        judged = score.passed + score.failed
+        share = f"{score.passed} of {judged} pass ({score.passed / judged:.0%})" if judged else "none was judged"
+        share = f"[red]{share}[/]" if score.failed else share
+        unknown = f"[yellow]{score.not_asked} could not be asked[/]" if score.not_asked else ""
+        by_answer = score.not_judged - score.not_asked
+        left = ", ".join(filter(None, [unknown, f"{by_answer} judged by answers only" if by_answer else ""]))
+        yield f"{share}{'; ' if left else ''}{left}; run of {moment(stand.judged_at)}"
+        if stand.regressions:
+            lost = f"{counted(len(stand.regressions), 'question')} known to pass before"
+            yield f"[red]Regressed[/]: {lost}. `kbfleet questions results {stand.tenant_id}` says which"
 
 
 def _unnoticed(until: datetime) -> str:

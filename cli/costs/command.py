@@ -36,6 +36,15 @@ def costs(
     megabytes: Annotated[float, typer.Option(help="Of each document as it is uploaded.")] = _DEFAULT.megabytes,
     changed: Annotated[float, typer.Option(help="Share of the documents that change in a month.")] = _DEFAULT.changed,
     questions: Annotated[int, typer.Option(help="Of each tenant in a month.")] = _DEFAULT.questions,
+    golden_questions: Annotated[
+        int, typer.Option(help="Of each tenant: asked by a search in each run.")
+    ] = _DEFAULT.golden_questions,
+    golden_runs: Annotated[
+        int,
+        typer.Option(
+            help="Of each tenant in a month, because its documents have changed. The daily round is beside them."
+        ),
+    ] = _DEFAULT.golden_runs,
     region: Annotated[
         str | None, typer.Option(help="Region of the prices: us-east-1, which is the default, or ap-northeast-1.")
     ] = None,
@@ -83,6 +92,8 @@ def costs(
             "megabytes": megabytes,
             "changed": changed,
             "questions": questions,
+            "golden_questions": golden_questions,
+            "golden_runs": golden_runs,
         },
     )
     manner, stores = (None, STORES) if asked is None else (Manner.of(asked.profile), asked.stores)

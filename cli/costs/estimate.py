@@ -18,6 +18,7 @@ from cli.costs.ranges import NOTHING, Range, total
 from cli.costs.stack_parts import MONTH_MINUTES, StackParts
 from kbfleet.domain.answer import DEFAULT_PASSAGES
 from kbfleet.domain.profiles import Chunking, ChunkingKind, Profile
+from kbfleet.domain.questions import MAX_QUESTIONS
 
 STORES = ("S3_VECTORS", "OPENSEARCH_SERVERLESS", "MANAGED")
 KNOWLEDGE_BASES_OF_A_FLEET = {"S3_VECTORS": 100, "OPENSEARCH_SERVERLESS": 100, "MANAGED": 10_000}
@@ -71,7 +72,7 @@ TRACED = Range(0.05, 1)
 """X-Ray records the first request of each second and 5 % of the others (AWS documentation, Sampling rules)."""
 POLLERS, POLLS_A_MINUTE = Range(1, 5), 3
 """Up to five pollers ask an idle queue, for 20 seconds each time (AWS documentation, Using Lambda with Amazon SQS)."""
-CUSTOM_METRICS = Range(5, 30)
+CUSTOM_METRICS = Range(5, 35)
 """A custom metric is paid for in the hours in which it is written; most are written only when something happens."""
 JOB_MINUTES = Range(3, 5)
 """Of a small ingestion (reported by users)."""
@@ -83,6 +84,14 @@ TICK_READS, TICK_WRITES = 30, 8
 """DynamoDB units of a busy tick, about: 22 requests for 37 items, measured (docs/benchmarks.md)."""
 SYNCS_A_MONTH = 30
 """One a day without a change: SyncEveryHours is 24 by default."""
+QUESTION_ROUNDS_A_MONTH = 30
+"""In which golden questions are asked although nothing has changed: one a day."""
+GOLDEN_SECONDS = Range(0.5, 1.5)
+"""Of a search and of the waiting for its place: two a second, by QuestionSearchesPerSecond. More run beside each other
+where many tenants' questions wait; assumed."""
+GOLDEN_READS, GOLDEN_WRITES = Range(2, 4), Range(2, 8)
+"""DynamoDB units of a search: its place, the tenant, its share of what is known of the tenant's questions, and the
+counting of its usage, which many share. Assumed."""
 OCU_FLOOR = 2
 """One for indexing and one for search, each with a standby (AWS documentation, Managing capacity limits for Amazon
 OpenSearch Serverless). The template's collection has standbys."""
@@ -104,6 +113,9 @@ class Workload(BaseModel):
         megabytes: of a document as it is uploaded.
         changed: the share of a tenant's documents that change in a month.
         questions: of a tenant and month.
+        golden_questions: of a tenant.
+        golden_runs: of a tenant and month, in which they are asked because documents have changed. Beside them, a round
+            asks them each day.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -114,6 +126,8 @@ class Workload(BaseModel):
     megabytes: Annotated[float, Field(ge=0, le=50)] = 1
     changed: Annotated[float, Field(ge=0, le=100)] = 0.1
     questions: Annotated[int, Field(ge=0, le=1_000_000_000)] = 1_000
+    golden_questions: Annotated[int, Field(ge=0, le=MAX_QUESTIONS)] = 0
+    golden_runs: Annotated[int, Field(ge=0, le=100_000)] = 20
 
     @property
     def all_documents(self) -> int:
@@ -122,6 +136,11 @@ class Workload(BaseModel):
     @property
     def all_questions(self) -> int:
         return self.tenants * self.questions
+
+    @property
+    def golden_searches(self) -> int:
+        """A month, of all tenants."""
+        return self.tenants * self.golden_questions * (self.golden_runs + QUESTION_ROUNDS_A_MONTH)
 
     @property
     def tokens_of_a_document(self) -> Range:
@@ -308,6 +327,7 @@ class _Calculation:
         yield from self._documents_kept()
         yield from self._ingestion()
         yield from self._questions()
+        yield from self._golden_questions()
         yield from self._once()
 
     # --- always ---
@@ -417,18 +437,35 @@ class _Calculation:
         rewriting += Range.exactly(QUESTION_TOKENS * p["output_token"])
         rewritten = Range(FOLLOW_UPS.low * rewriting.low, FOLLOW_UPS.high * rewriting.high)
         yield self._of_all(When.MONTHLY, f"{_QUESTIONS}model, rewriting follow-ups", rewritten * questions)
+        yield Line(When.MONTHLY, f"{_QUESTIONS}search", self._searches(questions))
+        yield from self._reranked(_QUESTIONS, questions)
+
+    def _reranked(self, what: str, searches: int) -> Iterator[Line]:
         if self.manner.reranker is not None:
             # A query of up to 100 passages, and no profile has more candidates.
-            yield self._of_all(When.MONTHLY, f"{_QUESTIONS}reranking", Range.exactly(questions * p["rerank_query"]))
+            yield self._of_all(When.MONTHLY, f"{what}reranking", Range.exactly(searches * self.prices["rerank_query"]))
+
+    def _searches(self, number: int) -> dict[str, Range]:
+        p = self.prices
         embedded = QUESTION_TOKENS * p["embedding_token"]
-        yield Line(
-            When.MONTHLY,
-            f"{_QUESTIONS}search",
-            {
-                "S3_VECTORS": (self._searched() + Range.exactly(p["vector_query"] + embedded)) * questions,
-                "OPENSEARCH_SERVERLESS": Range.exactly(embedded * questions),
-                "MANAGED": Range.exactly(p["managed_retrieve"] * questions),
-            },
+        return {
+            "S3_VECTORS": (self._searched() + Range.exactly(p["vector_query"] + embedded)) * number,
+            "OPENSEARCH_SERVERLESS": Range.exactly(embedded * number),
+            "MANAGED": Range.exactly(p["managed_retrieve"] * number),
+        }
+
+    def _golden_questions(self) -> Iterator[Line]:
+        """By a search alone: answers are made on demand only."""
+        p, searches = self.prices, self.workload.golden_searches
+        yield Line(When.MONTHLY, "golden questions: search", self._searches(searches))
+        yield from self._reranked("golden questions: ", searches)
+        ran = GOLDEN_SECONDS * (GIGABYTES * p["lambda_gb_second"])
+        beside = GOLDEN_READS * p["dynamodb_read"] + GOLDEN_WRITES * p["dynamodb_write"]
+        # A line for each, and a message and two invocations for some of them together: at worst for each.
+        logged = LOG_BYTES * (p["log_gb"] / GIGABYTE)
+        asked = (self._invocations(2) + Range.exactly(2 * p["sqs_request"])) * Range(0.05, 1)
+        yield self._of_all(
+            When.MONTHLY, "golden questions: functions and records", (ran + beside + logged + asked) * searches
         )
 
     def _searched(self) -> Range:

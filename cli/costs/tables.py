@@ -52,9 +52,14 @@ def lines_of(made: Estimate) -> Iterable[tuple[str, ...]]:
 def described(made: Estimate) -> str:
     """The workload in a line."""
     w = made.workload
+    golden = (
+        f"; and {w.golden_questions} golden questions, asked {w.golden_runs:,} times a month after changes and each day"
+        if w.golden_questions
+        else ""
+    )
     return (
         f"{w.tenants:,} tenants, each with {w.documents:,} documents of {w.pages:g} pages and {w.megabytes:g} MB, "
-        f"{w.changed:.0%} of them changed in a month, and {w.questions:,} questions a month"
+        f"{w.changed:.0%} of them changed in a month, and {w.questions:,} questions a month{golden}"
     )
 
 

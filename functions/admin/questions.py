@@ -1,5 +1,5 @@
-"""Trigger: `/tenants/{tenant_id}/questions`, signed with IAM. A tenant's golden questions, and what came of asking
-them.
+"""Trigger: `/tenants/{tenant_id}/questions` and `/questions`, signed with IAM. Tenants' golden questions, and what came
+of asking them.
 
 It is a function of its own because it reads and writes texts of tenants; and it asks nothing itself.
 """
@@ -18,6 +18,8 @@ from kbfleet.contracts.questions import (
     QuestionRunsQuery,
     QuestionsBody,
     QuestionsRequest,
+    QuestionStandsBody,
+    QuestionStandsQuery,
     RequestedRunBody,
 )
 from kbfleet.domain.names import TenantId
@@ -25,7 +27,7 @@ from kbfleet.domain.questions import QuestionId
 from kbfleet.logs import logger
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
-from kbfleet.usecases.questions import add_questions, remove_question, request_run
+from kbfleet.usecases.questions import add_questions, question_stands, remove_question, request_run
 
 
 def _tenant_id(request: Request) -> TenantId:
@@ -99,7 +101,16 @@ def get_question_runs(request: Request, query: QuestionRunsQuery) -> HttpRespons
     return respond(QuestionRunsBody.from_domain(watch, watches.runs(tenant.this_life, query.limit)))
 
 
+def get_question_stands(_request: Request, query: QuestionStandsQuery) -> HttpResponse:
+    """How the golden questions of all tenants stand, a page of them."""
+    page = question_stands(
+        after=query.after, limit=query.limit, registry=bootstrap.registry(), watches=bootstrap.question_watches()
+    )
+    return respond(QuestionStandsBody.from_page(page.watches, page.last))
+
+
 ROUTES = {
+    ("GET", "/questions"): Route(get_question_stands, QuestionStandsQuery),
     ("GET", "/tenants/{tenant_id}/questions"): Route(get_questions),
     ("POST", "/tenants/{tenant_id}/questions"): Route(post_questions),
     ("DELETE", "/tenants/{tenant_id}/questions/{question}"): Route(delete_question),

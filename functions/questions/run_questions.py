@@ -14,6 +14,7 @@ from kbfleet.contracts.questions import QuestionRunMessage
 from kbfleet.domain.names import Life
 from kbfleet.domain.question_runs import RunCause, RunRequest
 from kbfleet.logs import logger
+from kbfleet.metrics import Metric, publish
 
 _PART = timedelta(seconds=60)
 """Half of the function's time: behind it, the question that is being asked may take all of its own."""
@@ -33,7 +34,17 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     (record,) = event["Records"]
     life, request = _wanted(record["body"])
     logger.append_keys(tenant_id=life.tenant_id)
-    watch = bootstrap.question_runner().run(life, request, bootstrap.clock().now() + _PART)
+    part = bootstrap.question_runner().run(life, request, bootstrap.clock().now() + _PART)
+    watch = part.watch
+    if part.ended is not None:
+        score = part.ended.score
+        publish(
+            {
+                Metric.GOLDEN_QUESTIONS_PASSED: score.passed,
+                Metric.GOLDEN_QUESTIONS_FAILED: score.failed,
+                Metric.GOLDEN_QUESTIONS_NOT_JUDGED: score.not_judged,
+            }
+        )
     # Ids and numbers: what was asked stays out of the log.
     if watch.run is not None:
         logger.info("A run of questions goes on", run=watch.run.run_id, left=len(watch.run.left))

@@ -21,6 +21,7 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_stack import FleetStack
 from kbfleet.contracts.events import ReconciliationDetail
 from kbfleet.contracts.profiles import ProfileBody
+from kbfleet.contracts.questions import QuestionStandBody, ScoreBody
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLoss
@@ -28,6 +29,7 @@ from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import Answering, Embedding, Ingestion, Parser, ParserKind, Profile, ProfileName, Reranker
+from kbfleet.domain.questions import QuestionId
 from kbfleet.domain.reconciliation import Reconciliation, WholeRound
 from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
@@ -207,6 +209,19 @@ def listed(name: str, **changes: Any) -> ListedTenantBody:
     return well.model_copy(update=changes)
 
 
+def standing(name: str, questions: int = 20, regressed: int = 0, **score: int) -> QuestionStandBody:
+    counts = {"passed": 20, "failed": 0, "not_judged": 0, "not_asked": 0} | score
+    body = ScoreBody(**counts, hit_rate_5=None, hit_rate_1=None, mrr=None) if questions else None
+    return QuestionStandBody(
+        tenant_id=TenantId(name),
+        questions=questions,
+        judged_at=datetime(2026, 11, 2, 14, 5, tzinfo=UTC) if body is not None else None,
+        answers=False,
+        score=body,
+        regressions=tuple(QuestionId(f"q{number:04}") for number in range(regressed)),
+    )
+
+
 LAST_ROUND = WholeRound(datetime(2026, 11, 1, 3, tzinfo=UTC), datetime(2026, 11, 1, 5, tzinfo=UTC))
 RECONCILED = Reconciliation(datetime(2026, 11, 2, tzinfo=UTC), 1, 4, (), looked_into=1, last_round=LAST_ROUND)
 
@@ -221,7 +236,15 @@ def tenants(monkeypatch: pytest.MonkeyPatch) -> list[ListedTenantBody]:
 
 
 @pytest.fixture
-def patient(aws: None, tenants: list[ListedTenantBody]) -> Patient:
+def stands(monkeypatch: pytest.MonkeyPatch) -> list[QuestionStandBody]:
+    """How golden questions stand, by the API."""
+    stands = [standing("acme")]
+    monkeypatch.setattr(FleetApi, "question_stands", lambda _: stands)
+    return stands
+
+
+@pytest.fixture
+def patient(aws: None, tenants: list[ListedTenantBody], stands: list[QuestionStandBody]) -> Patient:
     return Patient()
 
 
@@ -239,7 +262,7 @@ def only_trouble(patient: Patient) -> tuple[str, Verdict, str]:
 def test_a_fleet_that_is_well_has_nothing_but_good_findings(patient: Patient) -> None:
     found = list(examine(patient))
     assert {each.verdict for each in found} == {Verdict.WELL}
-    assert len({each.check for each in found}) == 10
+    assert len({each.check for each in found}) == 11
 
 
 class TestTheStack:
@@ -270,6 +293,44 @@ class TestTheStack:
     def test_a_parameter_is_worth_a_word(self, patient: Patient, parameter: dict[str, str]) -> None:
         patient.__dict__["parameters"] |= parameter
         assert only_trouble(patient)[:2] == ("parameters", Verdict.NOTE)
+
+
+class TestQuestions:
+    @pytest.mark.parametrize(
+        ("stand", "verdict", "says"),
+        [
+            (standing("sakura", 0), Verdict.NOTE, "without golden questions, of 2: 1 (sakura)"),
+            (standing("sakura", regressed=3, failed=3), Verdict.WRONG, "3 of 20 golden questions of tenant sakura"),
+            (standing("sakura", not_judged=2, not_asked=2), Verdict.UNKNOWN, "could not be asked at 2026-11-02 14:05"),
+            (standing("sakura", passed=19, failed=1), Verdict.NOTE, "1 of 20 golden questions"),
+            (standing("sakura", passed=0, not_judged=20), Verdict.NOTE, "judged by their answers only"),
+            (standing("sakura").model_copy(update={"judged_at": None, "score": None}), Verdict.NOTE, "not asked yet"),
+        ],
+    )
+    def test_those_that_do_not_pass_are_named_and_none_is_a_hint(
+        self, patient: Patient, stands: list[QuestionStandBody], stand: QuestionStandBody, verdict: Verdict, says: str
+    ) -> None:
+        stands.append(stand)
+        check, found, finding = only_trouble(patient)
+        assert (check, found) == ("questions", verdict)
+        assert says in finding
+        (well,) = [
+            each.finding for each in examine(patient) if each.check == "questions" and each.verdict is Verdict.WELL
+        ]
+        assert well == "Golden questions of 1 of 2 tenants pass."
+
+    def test_of_many_the_worst_are_named_and_the_others_counted(
+        self, patient: Patient, stands: list[QuestionStandBody]
+    ) -> None:
+        stands[:] = [standing(f"t-{number:03}", failed=1) for number in range(100)]
+        stands += [standing(f"u-{number:03}", regressed=1) for number in range(3)]
+        stands += [standing(f"v-{number:05}", 0) for number in range(9_000)]
+        found = [each for each in examine(patient) if each.check == "questions"]
+        assert [each.verdict for each in found][:3] == [Verdict.WRONG] * 3
+        assert len(found) == 22
+        assert "There are 83 more of these." in [each.finding for each in found]
+        assert found[-1].finding.endswith("v-00019 and 8,980 more).")
+        assert not [each for each in found if each.verdict is Verdict.WELL]
 
 
 def leaving(*, due: timedelta) -> dict[str, object]:
@@ -752,7 +813,7 @@ def test_a_check_that_may_not_look_is_unknown_and_keeps_no_other_from_looking(
 ) -> None:
     patient.__dict__["denied"].add(service)
     assert only_trouble(patient)[:2] == (check, Verdict.UNKNOWN)
-    assert len({each.check for each in examine(patient)}) == 10
+    assert len({each.check for each in examine(patient)}) == 11
 
 
 class TestTheCommand:

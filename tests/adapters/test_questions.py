@@ -26,9 +26,11 @@ from kbfleet.domain.question_runs import (
     QuestionWatch,
     RunCause,
     RunRequest,
+    Score,
     Shortcoming,
     Standing,
     Verdict,
+    not_judged,
 )
 from kbfleet.domain.questions import MAX_QUESTIONS, Draft, QuestionId, QuestionSet
 from kbfleet.ports import GoldenQuestions, QuestionWatches, SearchPace
@@ -73,6 +75,8 @@ WATCH = QuestionWatch(
     began_at=START,
     answers_began_at=START,
     last=replace(run("20261130T130500-1"), verdicts=()),
+    came_to=Score(2, 1, 1, 2 / 3, 1 / 3, 0.1, 1),
+    questions=4,
 )
 
 
@@ -133,6 +137,10 @@ class QuestionWatchesSuite(ABC):
         assert watches.find(Life(ACME)) == saved
         told = watches.save(replace(saved, run=None, waiting=None, last=None))
         assert watches.find(Life(ACME)) == told
+
+    def test_what_nobody_could_judge_comes_back_as_it_went(self, watches: QuestionWatches) -> None:
+        saved = watches.save(replace(WATCH, came_to=Score.of([not_judged(questions().questions[0], "AccessRefused")])))
+        assert watches.find(Life(ACME)) == saved
 
     def test_a_run_that_is_counted_twice_counts_once(self, watches: QuestionWatches) -> None:
         watches.save(QuestionWatch(Life(ACME)), run())

@@ -13,7 +13,7 @@ from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from kbfleet.adapters.dynamodb.askable_tenants import RECORD_FIELDS, SYNC_FIELDS
 from kbfleet.bootstrap import ALERT_CHANNELS, KNOWLEDGE_STORES
-from kbfleet.contracts.asking import QUESTION_ANSWERED
+from kbfleet.contracts.asking import GOLDEN_QUESTION_ASKED, QUESTION_ANSWERED
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import Life
 from kbfleet.domain.usage_plan import Tier
@@ -437,14 +437,18 @@ class TestTheTable:
 
 
 class TestUsage:
-    def test_only_lines_of_answered_questions_reach_the_function_that_counts_them(self) -> None:
-        (event,) = (event for function, event in events("CloudWatchLogs") if function == "RecordUsageFunction")
-        assert event["LogGroupName"] == properties("AskFunction")["LoggingConfig"]["LogGroup"]
-        assert event["FilterPattern"] == f'{{ $.message = "{QUESTION_ANSWERED}" }}'
+    def test_only_lines_of_what_was_asked_reach_the_function_that_counts_them(self) -> None:
+        said = [event for function, event in events("CloudWatchLogs") if function == "RecordUsageFunction"]
+        askers = {QUESTION_ANSWERED: "AskFunction", GOLDEN_QUESTION_ASKED: "RunQuestionsFunction"}
+        assert len(said) == len(askers)
+        for event, (line, asker) in zip(said, askers.items(), strict=True):
+            assert event["LogGroupName"] == properties(asker)["LoggingConfig"]["LogGroup"]
+            assert event["FilterPattern"] == f'{{ $.message = "{line}" }}'
 
     def test_its_own_lines_do_not_come_back_to_it(self) -> None:
-        own, read = (properties(f"{name}Function")["LoggingConfig"]["LogGroup"] for name in ("RecordUsage", "Ask"))
-        assert own != read
+        names = ("RecordUsage", "Ask", "RunQuestions")
+        own, *read = (properties(f"{name}Function")["LoggingConfig"]["LogGroup"] for name in names)
+        assert own not in read
 
     def test_what_cannot_be_read_and_what_cannot_be_counted_is_in_one_place(self) -> None:
         failed = properties("RecordUsageFunction")["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kbfleet.domain.names import Life
+from kbfleet.domain.errors import AccessRefused
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.question_runs import RunCause, RunRequest
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, Logs, event
@@ -115,6 +116,7 @@ def test_a_run_is_requested_and_made_and_shown(
         "hit_rate_5": 0.5,
         "hit_rate_1": 0.0,
         "mrr": 0.25,
+        "not_asked": 0,
     }
     assert {each["id"]: (each["rank"], each["instead"]) for each in run["verdicts"]} == {
         found: (2, "b.md"),
@@ -142,6 +144,52 @@ def test_a_job_that_has_ended_has_questions_asked(fleet: Fleet, handler: Callabl
     handler("questions/run_questions")(sample)
     (run,) = fleet.question_watches.runs(Life(ACME), 10)
     assert (run.cause, run.requested_at.isoformat()[:19]) == (RunCause.CHANGE, occurred_at[:19])
+
+
+def test_what_a_run_came_to_is_measured_once(
+    send: Send, fleet: Fleet, handler: Callable[[str], Handler], capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(send, "one", "two")
+    fleet.retriever.found = {"one": ["a.md"], "two": ConnectionError("unknown")}
+    sample = event("triggers/run_questions")
+    with pytest.raises(ConnectionError):
+        handler("questions/run_questions")(sample)
+    fleet.clock.advance(600)
+    fleet.retriever.found = {"one": ["a.md"], "two": AccessRefused("no")}
+    capsys.readouterr()
+    handler("questions/run_questions")(sample)
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "GoldenQuestions" in line]
+    counts = {name: line[f"GoldenQuestions{name}"] for name in ("Passed", "Failed", "NotJudged")}
+    assert counts == {"Passed": [1], "Failed": [0], "NotJudged": [1]}
+    handler("questions/run_questions")(sample)
+    assert "GoldenQuestions" not in capsys.readouterr().out
+
+
+def test_all_tenants_stands_are_listed_page_by_page(
+    send: Send, fleet: Fleet, handler: Callable[[str], Handler]
+) -> None:
+    for name in ("bolt", "cleo", "dino"):
+        fleet.registry.create(tenant(TenantId(name)))
+    fleet.registry.replace(tenant(TenantId("cleo"), status=TenantStatus.SUSPENDED), fence=1)
+    add(send, "one", "two")
+    fleet.retriever.found = {"one": ["a.md"]}
+    handler("questions/run_questions")(event("triggers/run_questions"))
+
+    def page(**query: str) -> dict[str, Any]:
+        request = event("triggers/get_question_stands")
+        request["multiValueQueryStringParameters"] = {name: [value] for name, value in query.items()}
+        answer = handler("admin/questions")(request)
+        assert answer["statusCode"] == 200, answer
+        return dict(json.loads(answer["body"]))
+
+    first = page(limit="3")
+    second = page(limit="3", next_token=first["next_token"])
+    stands = [*first["tenants"], *second["tenants"]]
+    assert [(each["tenant_id"], each["questions"]) for each in stands] == [("acme", 2), ("bolt", 0), ("dino", 0)]
+    assert (stands[0]["score"]["passed"], stands[0]["score"]["failed"]) == (1, 1)
+    assert (stands[1]["score"], stands[1]["judged_at"]) == (None, None)
+    assert second["next_token"] is None
+    assert send("get_question_runs")[1]["stand"] == stands[0]
 
 
 def test_each_tenant_sees_its_own(send: Send, fleet: Fleet) -> None:

@@ -16,9 +16,15 @@ from typer.testing import CliRunner, Result
 
 import cli.main
 import cli.progress
+from cli import doctor
+from cli.commands.tenant import _golden_questions
 from cli.completion import question_ids
+from cli.doctor import Verdict
 from cli.fleet_api import FleetApi, Refused
+from kbfleet.domain.answer import AnswerOutcome, GeneratedAnswer
+from kbfleet.domain.errors import AccessRefused
 from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.tenant_status import TenantStatus
 from tests.handlers.conftest import Handler, event
 from tests.support.fleet import Fleet
 from tests.support.samples import ACME, SAKURA, tenant
@@ -34,8 +40,9 @@ def run(fleet: Fleet, handler: Callable[[str], Handler], monkeypatch: pytest.Mon
 
     def signed(_api: FleetApi, kind: Any, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         request, split = event("triggers/get_questions"), urlsplit(path)
-        _, _, tenant_id, *rest = split.path.split("/")
-        resource = "/".join(["/tenants/{tenant_id}", *rest])
+        _, _, *named = split.path.split("/")
+        tenant_id, *rest = named or [""]
+        resource = "/".join(["/tenants/{tenant_id}", *rest]) if named else split.path
         parameters = {"tenant_id": tenant_id}
         if method == "DELETE":
             parameters["question"], resource = rest[-1], "/tenants/{tenant_id}/questions/{question}"
@@ -191,3 +198,76 @@ def test_the_tab_key_knows_the_ids(run: Run) -> None:
     context: Any = SimpleNamespace(params={"tenant": TenantId("acme"), "stack": "kbfleet", "region": None})
     assert question_ids(context, "q") == ids(run)
     assert question_ids(context, "x") == []
+
+
+class TestWhoeverFollowsTheDoctor:
+    """From a tenant without questions to one whose questions do not pass any more, each time by what was said."""
+
+    @pytest.fixture
+    def documents(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The tenant has a page of questions."""
+        monkeypatch.setattr(FleetApi, "some_documents", lambda *_: [SimpleNamespace(key="faq.md")])
+        monkeypatch.setattr(FleetApi, "document_link", lambda *_: None)
+        monkeypatch.setattr(FleetApi, "opened", lambda *_: b"# FAQ\n\nQ: How long?\nA: Two years.\n")
+
+    def said(self) -> tuple[Verdict, list[str]]:
+        """The doctor's verdict on acme, and the words of the command that it advises; `tenant show` says the same."""
+        stack: Any = SimpleNamespace(outputs={"ApiUrl": "https://api.example.com/v1"}, session=None)
+        said = [(verdict, advice) for verdict, found, advice in doctor._questions(stack) if "acme" in found]
+        verdict, advice = said[0] if said else (Verdict.WELL, "")
+        stand = next(each for each in FleetApi(stack.outputs["ApiUrl"], stack.session).question_stands())
+        shown = "\n".join(_golden_questions(stand))
+        commands = re.findall(r"`kbfleet questions (.+?)`", advice)
+        assert set(re.findall(r"`kbfleet questions (.+?)`", shown)) <= set(commands)
+        return verdict, commands[0].split() if commands else []
+
+    def test_each_command_leads_on(self, run: Run, fleet: Fleet, documents: None, tmp_path: Path) -> None:
+        fleet.registry.replace(tenant(SAKURA, status=TenantStatus.SUSPENDED), fence=1)
+        fleet.registry.create(tenant(TenantId("zoo")))
+        verdict, command = self.said()
+        assert verdict is Verdict.NOTE
+        proposed = run(*command)
+        file = tmp_path / "questions.jsonl"
+        file.write_text(proposed.stdout, "utf-8")
+        assert run(*(str(file) if word == "FILE" else word for word in advised(proposed))).exit_code == 0
+        _work(fleet)
+
+        verdict, command = self.said()
+        assert (verdict, command) == (Verdict.NOTE, ["run", "acme"])
+        fleet.retriever.found = {"How long?": ["faq.md"]}
+        assert run(*command).exit_code == 0
+        assert self.said() == (Verdict.WELL, [])
+
+        fleet.clock.advance(60)
+        run("run", "acme")
+        fleet.retriever.found = {"How long?": ["other.md"]}
+        for expected in (Verdict.NOTE, Verdict.WRONG):
+            fleet.clock.advance(60)
+            run("run", "acme")
+            verdict, command = self.said()
+            assert (verdict, command) == (expected, ["results", "acme"])
+            assert "first came other.md" in run(*command).stdout
+
+        fleet.retriever.found = {"How long?": AccessRefused("no")}
+        fleet.clock.advance(60)
+        run("add", "acme", "How long?", "--expect", "new.md")
+        run("run", "acme")
+        verdict, command = self.said()
+        assert verdict is Verdict.UNKNOWN
+        assert "could not be asked: AccessRefused" in run(*command).stdout
+
+    def test_what_is_judged_by_answers_only_is_judged_by_answers(self, run: Run, fleet: Fleet) -> None:
+        fleet.registry.create(tenant(TenantId("zoo")))
+        run("add", "acme", "What is the weather?", "--must-refuse")
+        run("run", "acme")
+        fleet.answers = {"KB00000001": GeneratedAnswer("", (), AnswerOutcome.NOTHING_FOUND)}
+        verdict, command = self.said()
+        assert (verdict, command) == (Verdict.NOTE, ["run", "acme", "--answers"])
+        fleet.clock.advance(60)
+        assert run(*command).exit_code == 0
+        assert self.said() == (Verdict.WELL, [])
+
+
+def _work(fleet: Fleet) -> None:
+    while message := fleet.question_runs.take():
+        fleet.question_runner.run(*message, fleet.clock.now() + timedelta(seconds=60))

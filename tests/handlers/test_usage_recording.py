@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from kbfleet.domain.errors import ConcurrentUpdate, NotReadyYet
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.usage import UsageCounts, UsagePeriod
 from kbfleet.logs import logger
-from kbfleet.usage_log import log_usage
+from kbfleet.usage_log import log_golden_question, log_usage
 from local.stack import filter_patterns
 from tests.handlers.conftest import Event, Handler, Logs, event
 from tests.support.fleet import Fleet
@@ -71,6 +71,37 @@ class TestTheLine:
 
     def test_it_names_the_request(self, logs: Logs) -> None:
         assert json.loads(self.write(logs))["request_id"] == "c6af9ac6"
+
+
+class TestTheLineOfAGoldenQuestion:
+    @pytest.mark.parametrize(
+        ("answer", "counts"),
+        [
+            (None, UsageCounts(golden_searches=1)),
+            (
+                AskUsage(5, 1, 900, 80, AnswerOutcome.ANSWERED),
+                UsageCounts(golden_searches=1, golden_answers=1, golden_input_tokens=900, golden_output_tokens=80),
+            ),
+            (
+                AskUsage(5, 1, None, None, AnswerOutcome.ANSWERED),
+                UsageCounts(golden_searches=1, golden_answers=1, golden_answers_without_tokens=1),
+            ),
+        ],
+    )
+    def test_it_is_let_through_and_counted_apart_from_what_users_ask(
+        self, logs: Logs, count: Count, fleet: Fleet, answer: AskUsage | None, counts: UsageCounts
+    ) -> None:
+        log_golden_question(Life(ACME, 2), answer)
+        (line,) = logs.text.splitlines()
+        pattern = properties("RecordUsageFunction")["Events"]["GoldenQuestionAsked"]["Properties"]["FilterPattern"]
+        assert filter_patterns.matches(pattern, line)
+        batch = opened(event("triggers/record_usage"))
+        batch["logEvents"] = [batch["logEvents"][0] | {"id": f"{number}", "message": line} for number in range(2)]
+        for _ in range(2):
+            count(packed(batch))
+        period = UsagePeriod(datetime.now(UTC).date() - timedelta(days=1), datetime.now(UTC).date())
+        (day,) = fleet.usage_records.of_life(Life(ACME, 2), period)
+        assert day.counts == counts.plus(counts)
 
 
 class TestRecordUsage:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from kbfleet.domain.answer import GeneratedAnswer
+from kbfleet.domain.answer import AskUsage, GeneratedAnswer
 from kbfleet.domain.deletions import DeletionLimit
 from kbfleet.domain.knowledge_base import KnowledgeBase
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
@@ -130,6 +130,8 @@ class Fleet:
     golden_questions: InMemoryGoldenQuestions = field(default_factory=InMemoryGoldenQuestions)
     question_watches: InMemoryQuestionWatches = field(default_factory=InMemoryQuestionWatches)
     question_runs: RecordingQuestionRuns = field(init=False)
+    spent: list[tuple[Life, AskUsage | None]] = field(default_factory=list)
+    """By golden questions."""
     retriever: ScriptedRetriever = field(init=False)
     question_round_positions: InMemoryTenantRounds = field(default_factory=InMemoryTenantRounds)
     search_pace: InMemorySearchPace = field(default_factory=lambda: InMemorySearchPace(SEARCH_INTERVAL))
@@ -277,6 +279,7 @@ class Fleet:
             clock=self.clock,
             pause=lambda wait: self.clock.advance(wait.total_seconds()),
             breached=lambda asked, _: self.breaches.append(asked.tenant_id),
+            spent=lambda life, answer: self.spent.append((life, answer)),
             bucket_contents=self.bucket_contents,
             announcements=self.announcements,
         )

@@ -38,7 +38,14 @@ _SERVED_BY = {
     "get_link": "LinksFunction",
     "post_link": "LinksFunction",
     **dict.fromkeys(
-        ("post_questions", "get_questions", "delete_question", "post_question_run", "get_question_runs"),
+        (
+            "post_questions",
+            "get_questions",
+            "delete_question",
+            "post_question_run",
+            "get_question_runs",
+            "get_question_stands",
+        ),
         "QuestionsFunction",
     ),
 }
@@ -594,6 +601,7 @@ class Lives:
         assert shown["runs"][0]["answers"], shown
         assert not any(verdict["trouble"] for verdict in shown["runs"][0]["verdicts"]), shown
         assert bool(shown["regressions"]) is regressed, shown
+        assert shown["stand"] in self.api("get_question_stands", tenant_id)["tenants"]
 
     def count_usage(self, tenant_id: str) -> None:
         """What the ask function logs of an answered question, and a line that cannot be read."""

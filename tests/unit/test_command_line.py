@@ -28,6 +28,7 @@ from kbfleet.contracts.document_listing import DocumentBody, DocumentsBody
 from kbfleet.contracts.documents import DocumentRetryBody, FailedDocumentBody, GrantedUploadBody, UploadBody
 from kbfleet.contracts.events import JobStateChangeDetail, ReconciliationDetail
 from kbfleet.contracts.jobs import JobBody, JobsBody
+from kbfleet.contracts.questions import QuestionRunsBody
 from kbfleet.contracts.tenants import (
     ExecutionBody,
     ListedTenantBody,
@@ -48,8 +49,10 @@ from kbfleet.domain.failed_documents import FailedDocument, FailureStatus
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.left_out import LeftOutNotKnown, NotKnown
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.printable import printable
+from kbfleet.domain.question_runs import QuestionRun, QuestionWatch, RunCause, Score, Standing
+from kbfleet.domain.questions import QuestionId
 from kbfleet.domain.reconciliation import Reconciliation, WholeRound
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Offboarding
@@ -62,6 +65,8 @@ from tests.support.http_server import Reply, serving
 from tests.support.samples import failure_reason, job_state_change
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
+WATCH = QuestionWatch(Life(TenantId("acme")))
+JUDGED = QuestionRun("20260314T092653-1", RunCause.ROUND, NOW, NOW, ended_at=NOW)
 Scripted = Callable[..., None]
 Run = Callable[..., Any]
 
@@ -124,6 +129,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
             if method == "tenant":
                 well = DiagnosisBody.from_domain(Diagnosis(TenantId("acme"), NOW))
                 monkeypatch.setattr(FleetApi, "diagnosis", lambda *_, well=well: well)
+                monkeypatch.setattr(FleetApi, "question_runs", lambda *_: QuestionRunsBody.from_domain(WATCH, ()))
             remaining: Iterator[Any] = iter(given)
 
             def answer(*_: Any, remaining: Iterator[Any] = remaining, **__: Any) -> Any:
@@ -913,8 +919,13 @@ class TestJobs:
 USED = {"questions": 1234, "passages": 4936, "citations": 2468, "input_tokens": 987654, "output_tokens": 12345}
 
 
+GOLDEN = {f"golden_{name}": 0 for name in ("searches", "answers", "input_tokens", "output_tokens")} | {
+    "golden_answers_without_tokens": 0
+}
+
+
 def usage(*, unknown: int = 0) -> UsageBody:
-    counts = {**USED, "questions_without_tokens": unknown, "nothing_found": 45, "refused_by_guardrail": 3}
+    counts = {**USED, "questions_without_tokens": unknown, "nothing_found": 45, "refused_by_guardrail": 3, **GOLDEN}
     return UsageBody(
         tenant_id=TenantId("acme"),
         life=1,
@@ -935,6 +946,16 @@ def test_usage_is_a_table_with_a_total(scripted: Scripted, run: Run) -> None:
     for line, name in ((day, "2026-03-09"), (total, "Total")):
         assert line.split() == [name, "1,234", "4,936", "2,468", "987,654", "12,345", "45", "3"]
     assert "did not name" not in ran.stdout
+
+
+def test_what_golden_questions_used_is_said_beside_it(scripted: Scripted, run: Run) -> None:
+    golden = GOLDEN | {"golden_searches": 1_020, "golden_answers": 20, "golden_input_tokens": 9_000}
+    body = usage()
+    total = body.total.model_copy(update=golden)
+    scripted(usage=[body.model_copy(update={"total": total}), usage()])
+    *_, said = run("usage", "acme").stdout.splitlines()
+    assert said == "Beside these, golden questions: 1,020 searches, 20 answers (9,000 tokens in, 0 out)."
+    assert "golden" not in run("usage", "acme").stdout
 
 
 def test_tokens_that_nobody_knows_are_reported(scripted: Scripted, run: Run) -> None:
@@ -961,7 +982,8 @@ def listed(tenant_id: str, name: str) -> ListedTenantBody:
 class TestUsageOfAllTenants:
     COLUMNS = (
         "tenant_id,name,tier,status,first_day,last_day,questions,passages,citations,input_tokens,output_tokens,"
-        "questions_without_tokens,nothing_found,refused_by_guardrail,tokens_usd,life"
+        "questions_without_tokens,nothing_found,refused_by_guardrail,tokens_usd,life,golden_searches,"
+        "golden_answers,golden_input_tokens,golden_output_tokens,golden_answers_without_tokens"
     )
 
     @pytest.fixture
@@ -994,7 +1016,7 @@ class TestUsageOfAllTenants:
         assert ran.exit_code == 0
         header, first, second = ran.stdout.splitlines()
         assert header == self.COLUMNS
-        counted = "2026-03-01,2026-03-14,1234,4936,2468,987654,12345,0,45,3,,1"
+        counted = "2026-03-01,2026-03-14,1234,4936,2468,987654,12345,0,45,3,,1,0,0,0,0,0"
         assert first == f'tenant-0,"Acme, Ltd.",STANDARD,ACTIVE,{counted}'
         assert second == f"tenant-1,桜商事,STANDARD,ACTIVE,{counted}"
         # All of them for the days of the first.
@@ -1056,7 +1078,7 @@ class TestUsageOfAllTenants:
     ) -> None:
         fleet("One", model="amazon.nova-lite-v1:0")
         cost = 987_654 * 6e-8 + 12_345 * 2.4e-7
-        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(f",{cost:.6f},1")
+        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(f",{cost:.6f},1,0,0,0,0,0")
         assert f"USD {cost:,.4f}" in run("usage", "tenant-0").stdout
         fleet("One", model="amazon.nova-lite-v1:0", region="eu-west-1")
         assert "amazon.nova-lite-v1:0 cost in eu-west-1 is not known" in run("usage", "tenant-0").stdout
@@ -1208,3 +1230,41 @@ class TestUpload:
         api = FleetApi("https://api.example.com/v1", None)  # type: ignore[arg-type]  # nothing is signed
         with serving(Reply(400, body)) as s3, pytest.raises(UploadRefused, match=reported):
             api.upload(TenantId("acme"), self.FORM.model_copy(update={"url": s3.url}), b"# Rules")
+
+
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        ({}, "none; `kbfleet questions suggest acme` proposes some"),
+        ({"questions": 3}, "3, not asked yet; `kbfleet questions run acme` asks them now"),
+        (
+            {"questions": 20, "last": JUDGED, "came_to": Score(18, 1, 1, None, None, None, 1)},
+            "18 of 19 pass (95%); 1 could not be asked; run of 2026-03-14 09:26:53 UTC",
+        ),
+        (
+            {"questions": 2, "last": JUDGED, "came_to": Score(0, 0, 2, None, None, None)},
+            "none was judged; 2 judged by answers only; run of",
+        ),
+        ({"questions": 1, "last": JUDGED, "came_to": Score(1, 0, 0, None, None, None)}, "1 of 1 pass (100%); run of"),
+        (
+            {
+                "questions": 1,
+                "last": JUDGED,
+                "came_to": Score(0, 1, 0, None, None, None),
+                "standings": {QuestionId("q1a2b"): Standing(1, known_to_pass=True, failing_since=NOW, regressed=True)},
+            },
+            "Regressed 1 question known to pass before. `kbfleet questions results acme` says which",
+        ),
+    ],
+)
+def test_a_tenant_is_shown_with_how_many_of_its_golden_questions_pass(
+    scripted: Scripted, run: Run, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], says: str
+) -> None:
+    body, watch = tenant(sync(ended=2)), QuestionWatch(Life(TenantId("acme")), **known)
+    scripted(tenant=[body, body])
+    monkeypatch.setattr(FleetApi, "question_runs", lambda *_: QuestionRunsBody.from_domain(watch, ()))
+    shown = " ".join(run("tenant", "show", "acme").stdout.split())
+    assert says in shown.replace("Regressed:", "Regressed")
+    assert json.loads(run("tenant", "show", "acme", "--json").stdout)["golden_questions"] == json.loads(
+        QuestionRunsBody.from_domain(watch, ()).stand.model_dump_json()
+    )

@@ -42,6 +42,8 @@ WORKLOADS = st.builds(
     megabytes=st.floats(0, 50),
     changed=st.floats(0, 5),
     questions=st.integers(0, 100_000),
+    golden_questions=st.integers(0, 100),
+    golden_runs=st.integers(0, 10_000),
 )
 
 
@@ -51,6 +53,20 @@ def line(made: Estimate, item: str) -> Line:
 
 def of(prices: Prices | None = None, /, **workload: float) -> Estimate:
     return estimate(Workload.model_validate(workload), prices or Prices.read(), PARTS)
+
+
+def test_golden_questions_are_paid_by_the_search_after_changes_and_each_day() -> None:
+    asked, more = (of(tenants=10, golden_questions=20, golden_runs=runs) for runs in (0, 30))
+    for item in ("golden questions: search", "golden questions: functions and records"):
+        for store in STORES:
+            once, twice = line(asked, item).by_store[store], line(more, item).by_store[store]
+            assert 0 < once.low <= once.high < float("inf")
+            assert (twice.low, twice.high) == pytest.approx((2 * once.low, 2 * once.high))
+    # As much as a user's search, and a user's thousand questions do not cost more for it.
+    users = line(of(tenants=10, questions=600), "questions: search").by_store["MANAGED"]
+    assert line(asked, "golden questions: search").by_store["MANAGED"] == users
+    assert asked.for_a_thousand_questions("MANAGED") == of(tenants=10).for_a_thousand_questions("MANAGED")
+    assert line(of(tenants=10), "golden questions: search").by_store["MANAGED"] == Range.exactly(0)
 
 
 def test_alarms_dashboards_and_secrets_are_paid_by_the_piece() -> None:

@@ -57,6 +57,7 @@ from kbfleet.contracts.questions import (
     QuestionRunBody,
     QuestionRunsBody,
     QuestionsBody,
+    QuestionStandBody,
     RegressionBody,
     RequestedRunBody,
     ScoreBody,
@@ -103,6 +104,11 @@ USED = UsageCountsBody(
     nothing_found=1,
     refused_by_guardrail=0,
     questions_without_tokens=0,
+    golden_searches=40,
+    golden_answers=2,
+    golden_input_tokens=900,
+    golden_output_tokens=80,
+    golden_answers_without_tokens=1,
 )
 
 
@@ -169,6 +175,14 @@ QUESTIONS = QuestionsBody(
 QUESTION_FILE = Path(__file__).parents[1] / "support" / "questions.jsonl"
 QUESTION_RUNS = QuestionRunsBody(
     tenant_id=ACME,
+    stand=QuestionStandBody(
+        tenant_id=ACME,
+        questions=3,
+        judged_at=NOW,
+        answers=True,
+        score=ScoreBody(passed=0, failed=1, not_judged=2, hit_rate_5=0.0, hit_rate_1=0.0, mrr=0.0, not_asked=1),
+        regressions=(QuestionId("q1a2b"),),
+    ),
     under_way=None,
     runs=(
         QuestionRunBody(
@@ -179,7 +193,7 @@ QUESTION_RUNS = QuestionRunsBody(
             ended_at=NOW,
             answers=True,
             left=0,
-            score=ScoreBody(passed=0, failed=1, not_judged=2, hit_rate_5=0.0, hit_rate_1=0.0, mrr=0.0),
+            score=ScoreBody(passed=0, failed=1, not_judged=2, hit_rate_5=0.0, hit_rate_1=0.0, mrr=0.0, not_asked=1),
             verdicts=(
                 VerdictBody(
                     id=QuestionId("q1a2b"),
@@ -235,7 +249,7 @@ class Sample:
 SAMPLES: Mapping[str, Sample] = {
     "tenant add": Sample(answers={"provision": DONE, "provisioning": DONE, "tenant": shown()}),
     "tenant list": Sample((), {"tenants": TenantsBody.from_page([(tenant(), Sync(ACME))], None, RESOURCES_VERSION)}),
-    "tenant show": Sample(answers={"tenant": shown(), "diagnosis": DIAGNOSIS}),
+    "tenant show": Sample(answers={"tenant": shown(), "diagnosis": DIAGNOSIS, "question_runs": QUESTION_RUNS}),
     "tenant update": Sample(("acme", "--tier", "premium"), {"update": DONE, "provisioning": DONE, "tenant": shown()}),
     "tenant suspend": Sample(answers={"suspend": shown()}),
     "tenant resume": Sample(answers={"resume": shown()}),
@@ -291,6 +305,14 @@ SAMPLES: Mapping[str, Sample] = {
         },
     ),
     "questions add": Sample(("acme", "How long?", "--expect", "a.md"), {"add_questions": QUESTIONS}),
+    "questions suggest": Sample(
+        answers={
+            "some_documents": (LISTED[1].model_copy(update={"key": "a.md"}),),
+            "document_link": DocumentLinkBody(url="https://b.example.com/a.md", expires_at=NOW),
+            "opened": b"# Terms\n\nQ: How long is the [warranty]?\nA: Two years.\n",
+            "questions": QUESTIONS,
+        }
+    ),
     "questions import": Sample(("acme", str(QUESTION_FILE)), {"add_questions": QUESTIONS}),
     "questions export": Sample(("acme", "/dev/null"), answers={"questions": QUESTIONS}),
     "questions list": Sample(answers={"questions": QUESTIONS}),
@@ -444,7 +466,8 @@ def test_people_get_words(name: str, run: Run, answering: None, monkeypatch: pyt
     result = run(name, *SAMPLES[name].arguments)
     assert result.exit_code == SAMPLES[name].exit_code, result.output
     assert result.stdout.strip()
-    assert not result.stdout.startswith("{")
+    # Lines of JSON that people choose from are for a file, and what is said of them is beside them.
+    assert name == "questions suggest" or not result.stdout.startswith("{")
     assert "\x1b" not in result.stdout
 
 

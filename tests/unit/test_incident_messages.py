@@ -433,8 +433,8 @@ class TestSignals:
         reported = Reported()
         reported.of(questioned(0, "q1a2b"), questioned(1, "q1a2b"), questioned(2), questioned(3))
         assert [alert.title for alert in reported.channel.sent] == [
-            "acme: 1 of 20 questions no longer finds its document since the sync at 08:59",
-            "Over: acme: 1 of 20 questions no longer finds its document since the sync at 08:59",
+            "acme: 1 of 20 questions no longer finds its document since the sync at 08:59 UTC",
+            "Over: acme: 1 of 20 questions no longer finds its document since the sync at 08:59 UTC",
         ]
 
     def test_the_command_of_the_message_shows_what_came_first_instead(self) -> None:

@@ -25,7 +25,7 @@ def fleet_of(tenants: int) -> Fleet:
     for number in range(tenants):
         tenant_id = TenantId(f"t-{number:04}")
         fleet.registry.create(tenant(tenant_id))
-        fleet.question_watches.save(QuestionWatch(Life(tenant_id), QUESTIONS))
+        fleet.question_watches.save(QuestionWatch(Life(tenant_id), QUESTIONS, questions=len(QUESTIONS)))
     return fleet
 
 

@@ -173,6 +173,50 @@ def test_searches_of_all_tenants_together_keep_their_pace(world: World) -> None:
     assert times[-1] - times[0] <= 120 * SEARCH_INTERVAL * 1.1
 
 
+def test_the_next_round_comes_to_those_whose_questions_nobody_has_asked_yet(world: World) -> None:
+    world.add(ACME, expecting("one"), expecting("two"))
+    world.work()
+    assert world.ended() == []
+    assert world.fleet.question_rounds.go_on() == 1
+    world.work()
+    assert [run.cause for run in world.ended()] == [RunCause.ROUND]
+
+
+def test_it_is_known_how_many_there_are_and_what_the_last_run_came_to(world: World) -> None:
+    first, _, _ = world.add(ACME, expecting("one"), expecting("two"), Draft("three", must_refuse=True))
+    world.work()
+    watch = world.watches.find(Life(ACME))
+    assert (watch.questions, watch.came_to) == (3, None)
+    world.retriever.found = {"one": ["a.md"], "two": AccessRefused("no")}
+    world.change()
+    world.work()
+    score = world.watches.find(Life(ACME)).came_to
+    assert score is not None
+    assert (score.passed, score.failed, score.not_judged, score.not_asked, score.share) == (1, 0, 2, 1, 1.0)
+    remove_question(ACME, first, registry=world.fleet.registry, questions=world.questions, runs=world.runs)
+    world.work()
+    assert world.watches.find(Life(ACME)).questions == 2
+
+
+def test_each_search_that_was_made_is_counted_also_where_it_is_repeated(world: World) -> None:
+    world.add(ACME, expecting("one"), expecting("two"), Draft("three", must_refuse=True))
+    answered = GeneratedAnswer("Yes.", (), AnswerOutcome.ANSWERED, input_tokens=900, output_tokens=80)
+    world.fleet.answers = {"KB00000001": answered}
+    world.retriever.found = {"one": ["a.md"], "two": Throttled("no")}
+    world.request(answers=True)
+    for _ in range(3):
+        message = world.runs.take()
+        assert message is not None
+        world.runner.run(*message, world.clock.now() + world.parts)
+    world.retriever.found = {"one": ["a.md"], "two": ["a.md"]}
+    world.work()
+    # What Bedrock refuses is not paid for, and nothing that was judged is asked again.
+    assert len(world.ended()) == 1
+    spent = [answer.input_tokens if answer is not None else None for _, answer in world.fleet.spent]
+    assert sorted(spent, key=str) == [900, 900, 900, None, None]
+    assert {life for life, _ in world.fleet.spent} == {Life(ACME)}
+
+
 def test_a_long_run_is_made_in_parts(world: World) -> None:
     world.parts = timedelta(seconds=1)
     world.add(ACME, *(expecting(f"{number}?") for number in range(30)))

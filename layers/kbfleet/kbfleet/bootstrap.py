@@ -936,6 +936,7 @@ def question_runner() -> QuestionRunner:
     from kbfleet.adapters.dynamodb.questions import DynamoDBSearchPace
     from kbfleet.refused_answers import tell_of_breach
     from kbfleet.settings.questions import QuestionPaceSettings
+    from kbfleet.usage_log import log_golden_question
     from kbfleet.usecases.question_running import QuestionRunner
 
     def breached(tenant: AskableTenant, error: IsolationBreached) -> None:
@@ -954,6 +955,7 @@ def question_runner() -> QuestionRunner:
         clock=clock(),
         pause=lambda wait: sleep(wait.total_seconds()),
         breached=breached,
+        spent=log_golden_question,
         bucket_contents=bucket_contents(),
         announcements=announcements(),
     )

@@ -99,6 +99,15 @@ class Metric(StrEnum):
     )
     USAGE_LINES_REFUSED = "UsageLinesRefused", MetricUnit.Count, "lines of usage that cannot be read"
 
+    # --- golden questions: each run that has ended ---
+    GOLDEN_QUESTIONS_PASSED = "GoldenQuestionsPassed", MetricUnit.Count, "golden questions that passed"
+    GOLDEN_QUESTIONS_FAILED = "GoldenQuestionsFailed", MetricUnit.Count, "golden questions that failed"
+    GOLDEN_QUESTIONS_NOT_JUDGED = (
+        "GoldenQuestionsNotJudged",
+        MetricUnit.Count,
+        "golden questions that could not be asked, or that are judged by their answers only",
+    )
+
     # --- resources ---
     TENANTS_LEFT = (
         "TenantsLeft",

@@ -1,4 +1,4 @@
-"""The line that an answered question is counted by."""
+"""The lines that questions are counted by."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 
-from kbfleet.contracts.asking import QUESTION_ANSWERED
+from kbfleet.contracts.asking import GOLDEN_QUESTION_ASKED, QUESTION_ANSWERED
 
 if TYPE_CHECKING:
     from kbfleet.domain.answer import AskUsage
@@ -29,4 +29,18 @@ def log_usage(life: Life, usage: AskUsage, *, request_id: str) -> None:
     """
     usage_logger.info(
         QUESTION_ANSWERED, tenant_id=life.tenant_id, life=life.number, request_id=request_id, **asdict(usage)
+    )
+
+
+def log_golden_question(life: Life, answer: AskUsage | None) -> None:
+    """Writes the line of a golden question that was searched for, and, where `answer` is given, answered. It is written
+    once the service has answered: what is repeated is paid for again, and is another line.
+    """
+    usage_logger.info(
+        GOLDEN_QUESTION_ASKED,
+        tenant_id=life.tenant_id,
+        life=life.number,
+        answered=answer is not None,
+        input_tokens=answer.input_tokens if answer is not None else None,
+        output_tokens=answer.output_tokens if answer is not None else None,
     )

@@ -14,6 +14,7 @@ from kbfleet.domain.caller import UserId
 from kbfleet.domain.metadata_filter import MetadataFilter
 
 QUESTION_ANSWERED = "Question answered"
+GOLDEN_QUESTION_ASKED = "Golden question asked"
 
 
 class AskRequest(Contract):

@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import Field
 
 from kbfleet.contracts import Contract, LifeNumber
+from kbfleet.contracts.tenants import TenantPageQuery, token_behind
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.question_runs import (
@@ -127,7 +128,8 @@ class VerdictBody(Contract):
 
 
 class ScoreBody(Contract):
-    """The rates are of the questions for which a document is expected and was looked for; `null` without any."""
+    """The rates are of the questions for which a document is expected and was looked for; `null` without any. Of those
+    that were not judged, `not_asked` could not be asked; the others are judged by their answers only."""
 
     passed: int
     failed: int
@@ -135,6 +137,7 @@ class ScoreBody(Contract):
     hit_rate_5: float | None
     hit_rate_1: float | None
     mrr: float | None
+    not_asked: int
 
     @classmethod
     def from_domain(cls, score: Score) -> Self:
@@ -145,6 +148,7 @@ class ScoreBody(Contract):
             hit_rate_5=score.hit_rate_5,
             hit_rate_1=score.hit_rate_1,
             mrr=score.mrr,
+            not_asked=score.not_asked,
         )
 
 
@@ -186,6 +190,50 @@ class RegressionBody(Contract):
     passed_at: datetime | None
 
 
+class QuestionStandBody(Contract):
+    """How a tenant's golden questions stand: how many there are, as they were last looked at, which is soon after they
+    have changed; what their last run came to, and when it ended, which is `null` where none has; and which of them were
+    known to pass and do not any more."""
+
+    tenant_id: TenantId
+    questions: int
+    judged_at: datetime | None
+    answers: bool
+    score: ScoreBody | None
+    regressions: tuple[QuestionId, ...]
+
+    @classmethod
+    def from_domain(cls, watch: QuestionWatch) -> Self:
+        last = watch.last
+        return cls(
+            tenant_id=watch.tenant_id,
+            questions=watch.questions,
+            judged_at=last.ended_at if last is not None else None,
+            answers=last is not None and last.answers,
+            score=ScoreBody.from_domain(watch.came_to) if watch.came_to is not None else None,
+            regressions=tuple(each.question_id for each in watch.regressions),
+        )
+
+
+class QuestionStandsQuery(TenantPageQuery):
+    """Query of `GET /questions`."""
+
+
+class QuestionStandsBody(Contract):
+    """A page of the tenants in service, in the order of their ids, also of those without questions; `next_token` is
+    `null` on the last one. A page before it may be short, or empty."""
+
+    tenants: tuple[QuestionStandBody, ...]
+    next_token: str | None
+
+    @classmethod
+    def from_page(cls, watches: Sequence[QuestionWatch], last: TenantId | None) -> Self:
+        return cls(
+            tenants=tuple(map(QuestionStandBody.from_domain, watches)),
+            next_token=token_behind(last),
+        )
+
+
 class QuestionRunsQuery(Contract):
     """Query of `GET /tenants/{tenant_id}/questions/runs`."""
 
@@ -193,9 +241,10 @@ class QuestionRunsQuery(Contract):
 
 
 class QuestionRunsBody(Contract):
-    """The newest runs come first; `under_way` is the one that is being made."""
+    """The newest runs come first; `under_way` is the one that is being made. `stand` is how the questions stand."""
 
     tenant_id: TenantId
+    stand: QuestionStandBody
     under_way: QuestionRunBody | None
     runs: tuple[QuestionRunBody, ...]
     regressions: tuple[RegressionBody, ...]
@@ -204,6 +253,7 @@ class QuestionRunsBody(Contract):
     def from_domain(cls, watch: QuestionWatch, runs: Sequence[QuestionRun]) -> Self:
         return cls(
             tenant_id=watch.tenant_id,
+            stand=QuestionStandBody.from_domain(watch),
             under_way=QuestionRunBody.from_domain(watch.run) if watch.run is not None else None,
             runs=tuple(map(QuestionRunBody.from_domain, runs)),
             regressions=tuple(

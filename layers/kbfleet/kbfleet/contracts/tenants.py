@@ -259,17 +259,27 @@ _TENANT_ID_IN_HEX = f"^({_LETTER})((2d)?({_LETTER}|{_DIGIT}))*$"
 """A page begins behind a tenant; its token is the tenant's id so that nobody takes it for more than a token."""
 
 
-class TenantsQuery(Contract):
-    """Query of `GET /tenants`. `prefix` is how the ids begin, `next_token` is of the page before."""
+def token_behind(last: TenantId | None) -> str | None:
+    """Of the page that begins behind that tenant; `None` if there is none."""
+    return last.encode().hex() if last is not None else None
 
-    prefix: str = Field(default="", max_length=MAX_TENANT_ID_LENGTH, pattern="^[a-z0-9-]*$")
-    status: TenantStatus | None = None
+
+class TenantPageQuery(Contract):
+    """Which tenants, where a page of them is given. `next_token` is of the page before."""
+
     limit: int = Field(default=50, ge=1, le=100)
     next_token: str | None = Field(default=None, min_length=6, max_length=64, pattern=_TENANT_ID_IN_HEX)
 
     @property
     def after(self) -> TenantId | None:
         return TenantId(bytes.fromhex(self.next_token).decode()) if self.next_token is not None else None
+
+
+class TenantsQuery(TenantPageQuery):
+    """Query of `GET /tenants`. `prefix` is how the ids begin, `next_token` is of the page before."""
+
+    prefix: str = Field(default="", max_length=MAX_TENANT_ID_LENGTH, pattern="^[a-z0-9-]*$")
+    status: TenantStatus | None = None
 
 
 class ListedTenantBody(Contract):
@@ -327,5 +337,5 @@ class TenantsBody(Contract):
     def from_page(cls, tenants: Sequence[tuple[Tenant, Sync]], last: TenantId | None, resources_version: str) -> Self:
         return cls(
             tenants=tuple(ListedTenantBody.from_domain(tenant, sync, resources_version) for tenant, sync in tenants),
-            next_token=last.encode().hex() if last is not None else None,
+            next_token=token_behind(last),
         )

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, RootModel
 
 from kbfleet.contracts import Contract, LifeNumber
 from kbfleet.domain.answer import AnswerOutcome, AskUsage
 from kbfleet.domain.names import Life, TenantId
-from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, UsagePeriod, total
+from kbfleet.domain.usage import AnsweredQuestion, DailyUsage, GoldenQuestionAsked, UsagePeriod, total
 
 
 class QuestionAnsweredLine(BaseModel):
@@ -33,6 +33,27 @@ class QuestionAnsweredLine(BaseModel):
     def to_domain(self) -> AnsweredQuestion:
         usage = AskUsage(self.passages, self.citations, self.input_tokens, self.output_tokens, self.outcome)
         return AnsweredQuestion(self.tenant_id, self.timestamp, usage, self.life)
+
+
+class GoldenQuestionAskedLine(BaseModel):
+    """What is logged of a golden question that was searched for, or answered."""
+
+    message: Literal["Golden question asked"]
+    timestamp: AwareDatetime
+    tenant_id: TenantId
+    life: LifeNumber = 1
+    answered: bool
+    input_tokens: int | None = Field(default=None, ge=0)
+    output_tokens: int | None = Field(default=None, ge=0)
+
+    def to_domain(self) -> GoldenQuestionAsked:
+        return GoldenQuestionAsked(
+            self.tenant_id, self.timestamp, self.answered, self.input_tokens, self.output_tokens, self.life
+        )
+
+
+class UsageLine(RootModel[Annotated[QuestionAnsweredLine | GoldenQuestionAskedLine, Field(discriminator="message")]]):
+    """Any line that usage is counted by."""
 
 
 def _day(value: object) -> object:
@@ -61,6 +82,9 @@ class UsageQuery(Contract):
 
 
 class UsageCountsBody(Contract):
+    """What the tenant's users used; and apart from it, by the names that begin with `golden`, what its golden questions
+    used: searches, of which some were for an answer, and the tokens of these."""
+
     questions: int
     passages: int
     citations: int
@@ -69,6 +93,11 @@ class UsageCountsBody(Contract):
     questions_without_tokens: int
     nothing_found: int
     refused_by_guardrail: int
+    golden_searches: int
+    golden_answers: int
+    golden_input_tokens: int
+    golden_output_tokens: int
+    golden_answers_without_tokens: int
 
 
 class DailyUsageBody(UsageCountsBody):

@@ -475,7 +475,7 @@ def question_alert(judged: QuestionsJudged, deployment: Deployment) -> Alert:
     """What to say when golden questions that were known to pass do not any more. Of the questions, it has ids."""
     tenant, regressions = str(judged.tenant_id), judged.regressions
     first = min(regressions, key=lambda each: each.since)
-    since = f"the sync at {first.after_sync:%H:%M}" if first.after_sync is not None else f"{first.since:%H:%M}"
+    since = f"the sync at {first.after_sync:%H:%M} UTC" if first.after_sync is not None else f"{first.since:%H:%M} UTC"
     find = "finds its" if len(regressions) == 1 else "find their"
     named = ", ".join(each.question_id for each in regressions[:_NAMED_QUESTIONS])
     more = len(regressions) - _NAMED_QUESTIONS

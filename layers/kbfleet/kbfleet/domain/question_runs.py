@@ -152,14 +152,16 @@ class Score:
         hit_rate_5: share that finds an expected document among the first five passages.
         hit_rate_1: share of which the first passage is from an expected document.
         mrr: mean reciprocal rank, in which one that is not found counts as 0.
+        not_asked: of those not judged, the ones that could not be asked. The others are judged by an answer only.
     """
 
     passed: int
     failed: int
     not_judged: int
-    hit_rate_5: float | None
-    hit_rate_1: float | None
-    mrr: float | None
+    hit_rate_5: float | None = None
+    hit_rate_1: float | None = None
+    mrr: float | None = None
+    not_asked: int = 0
 
     @classmethod
     def of(cls, verdicts: Iterable[Verdict]) -> Score:
@@ -173,7 +175,14 @@ class Score:
             _mean([float(rank is not None) for rank in ranks]),
             _mean([float(rank == 1) for rank in ranks]),
             _mean([1 / rank if rank is not None else 0.0 for rank in ranks]),
+            sum(bool(verdict.trouble) for verdict in all_of_them),
         )
+
+    @property
+    def share(self) -> float | None:
+        """Of those that were judged, how many pass; `None` if none was."""
+        judged = self.passed + self.failed
+        return self.passed / judged if judged else None
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -292,7 +301,8 @@ class QuestionWatch:
         run: that is being made; `None` if none is.
         waiting: for a run behind that one.
         began_at: when the last run began; `answers_began_at`, the last one that judged answers.
-        last: the last run that has ended, without its verdicts.
+        last: the last run that has ended, without its verdicts; `came_to`, what it came to in numbers.
+        questions: how many there are, as they were last looked at.
         untold: what people have yet to be told.
         busy_until: whoever makes a part of the run has ended by then.
     """
@@ -307,6 +317,8 @@ class QuestionWatch:
     untold: News | None = None
     busy_until: datetime | None = None
     version: int = 0
+    came_to: Score | None = None
+    questions: int = 0
 
     @property
     def tenant_id(self) -> TenantId:
@@ -379,13 +391,15 @@ class QuestionWatch:
             before = standings.get(question.question_id, Standing(question.revision))
             standings[question.question_id] = before.after(verdict.found, run)
         # The history has the verdicts: there is room for those of one run.
-        return replace(self, run=None, last=replace(run, verdicts=()))._standing(standings, now), run
+        ended = replace(self, run=None, last=replace(run, verdicts=()), came_to=run.score)
+        return ended._standing(standings, now), run
 
     def keeping(self, questions: QuestionSet, now: datetime) -> QuestionWatch:
         """Without the questions that are no more, or are others now."""
         revisions = {question.question_id: question.revision for question in questions.questions}
         kept = {each: one for each, one in self.standings.items() if revisions.get(each) == one.revision}
-        return self._standing(kept, now) if len(kept) < len(self.standings) else self
+        counted = replace(self, questions=len(revisions))
+        return counted._standing(kept, now) if len(kept) < len(self.standings) else counted
 
     def _standing(self, standings: Mapping[QuestionId, Standing], now: datetime) -> QuestionWatch:
         before = {regression.question_id for regression in self.regressions}

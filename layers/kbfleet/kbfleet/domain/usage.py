@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from typing import Self
 
@@ -24,11 +24,47 @@ class AnsweredQuestion:
     usage: AskUsage
     life: int = 1
 
+    @property
+    def at(self) -> datetime:
+        return self.answered_at
+
+    @property
+    def counts(self) -> UsageCounts:
+        return UsageCounts.of_question(self.usage)
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenQuestionAsked:
+    """A golden question was searched for, or searched for and answered. What is repeated is paid for again, and counts
+    again.
+
+    Args:
+        input_tokens, output_tokens: of the model; `None` where the service does not say, and where none was asked.
+    """
+
+    tenant_id: TenantId
+    at: datetime
+    answered: bool = False
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    life: int = 1
+
+    @property
+    def counts(self) -> UsageCounts:
+        return UsageCounts(
+            golden_searches=1,
+            golden_answers=int(self.answered),
+            golden_input_tokens=self.input_tokens or 0,
+            golden_output_tokens=self.output_tokens or 0,
+            golden_answers_without_tokens=int(self.answered and None in {self.input_tokens, self.output_tokens}),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class UsageCounts:
     """Sums over questions. The tokens are those that are known; `questions_without_tokens` says of how many questions
-    they are not, wholly or in part."""
+    they are not, wholly or in part. What golden questions use is kept apart from what the tenant's users use: searches,
+    of which some were for an answer, and the tokens of these."""
 
     questions: int = 0
     passages: int = 0
@@ -38,6 +74,11 @@ class UsageCounts:
     questions_without_tokens: int = 0
     nothing_found: int = 0
     refused_by_guardrail: int = 0
+    golden_searches: int = 0
+    golden_answers: int = 0
+    golden_input_tokens: int = 0
+    golden_output_tokens: int = 0
+    golden_answers_without_tokens: int = 0
 
     @classmethod
     def of_question(cls, usage: AskUsage) -> Self:
@@ -53,16 +94,8 @@ class UsageCounts:
         )
 
     def plus(self, other: UsageCounts) -> UsageCounts:
-        return UsageCounts(
-            questions=self.questions + other.questions,
-            passages=self.passages + other.passages,
-            citations=self.citations + other.citations,
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            questions_without_tokens=self.questions_without_tokens + other.questions_without_tokens,
-            nothing_found=self.nothing_found + other.nothing_found,
-            refused_by_guardrail=self.refused_by_guardrail + other.refused_by_guardrail,
-        )
+        names = (count.name for count in fields(self))
+        return UsageCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ from kbfleet.contracts.questions import (
     QuestionRunsQuery,
     QuestionsBody,
     QuestionsRequest,
+    QuestionStandsBody,
+    QuestionStandsQuery,
     RequestedRunBody,
 )
 from kbfleet.contracts.tenants import (
@@ -474,6 +476,16 @@ OPERATIONS: tuple[Operation, ...] = (
         DocumentRetryBody,
         HTTPStatus.ACCEPTED,
         refusals=(InvalidInput, TenantNotFound, TenantNotActive, ConcurrentUpdate),
+    ),
+    Operation(
+        HTTPMethod.GET,
+        "/questions",
+        "get_question_stands",
+        Caller.TRUSTED,
+        "How golden questions stand, tenant by tenant, a page of them: how many there are, and how many pass",
+        QuestionStandsBody,
+        query=QuestionStandsQuery,
+        refusals=(InvalidInput,),
     ),
     Operation(
         HTTPMethod.GET,

@@ -57,7 +57,7 @@ class QuestionRounds:
             for watch in known:
                 self.runs.request(watch.of_life, RunRequest(RunCause.ROUND, began_at), after=min(turn, LAP))
                 requested += 1
-                turn += self.interval / SHARE * max(1, len(watch.standings))
+                turn += self.interval / SHARE * max(1, watch.questions)
             last = tenants[-1].tenant_id if len(tenants) == _TENANTS else None
             place = place.moved(last, since=began_at, now=now)
             self.rounds.save(place)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from kbfleet.domain.answer import AskableTenant
+    from kbfleet.domain.answer import AskableTenant, AskUsage
     from kbfleet.domain.errors import IsolationBreached
     from kbfleet.domain.names import Life, ResourceNames
     from kbfleet.domain.question_runs import ChangedDocuments, QuestionRun, QuestionWatch, Verdict
@@ -49,6 +49,19 @@ LONGEST_RUN = timedelta(hours=6)
 AT_ONCE = timedelta(0)
 
 
+@dataclass(frozen=True, slots=True)
+class RunPart:
+    """What was done of a run.
+
+    Args:
+        watch: what is known then.
+        ended: the run, where this was its last part. Whoever dies right behind it is not given it again.
+    """
+
+    watch: QuestionWatch
+    ended: QuestionRun | None = None
+
+
 @dataclass(frozen=True)
 class QuestionRunner:
     """Makes parts of runs. Any number may work at once, one at a time for a tenant; and each may die anywhere.
@@ -56,6 +69,7 @@ class QuestionRunner:
     Args:
         pause: waits for so long.
         breached: has people hear of a passage that is not the tenant's own; it may not raise.
+        spent: counts a search that was made, and what an answer used, if it was for one; it may not raise.
     """
 
     registry: TenantRegistry
@@ -70,37 +84,36 @@ class QuestionRunner:
     clock: Clock
     pause: Callable[[timedelta], None]
     breached: Callable[[AskableTenant, IsolationBreached], None]
+    spent: Callable[[Life, AskUsage | None], None]
     bucket_contents: BucketContents
     announcements: Announcements
 
-    def run(self, life: Life, request: RunRequest | None, until: datetime) -> QuestionWatch:
+    def run(self, life: Life, request: RunRequest | None, until: datetime) -> RunPart:
         """A part of the tenant's run: of the one that is being made, or of the one that is requested.
 
         Args:
             request: `None` where what was begun is to go on, and what is known is to follow changed questions.
             until: no question is asked any more behind that.
 
-        Returns: what is known then.
-
         Raises: Throttled, NotReadyYet, AwsRefusal: nothing is lost, and the same message is to come again.
         """
         watch = self.watches.find(life)
         if watch.busy_until is not None and self.clock.now() < watch.busy_until:
             self.runs.request(life, request, after=BUSY_AGAIN)
-            return watch
+            return RunPart(watch)
         try:
             return self._part(watch, request, until)
         except ConcurrentUpdate:
             # Somebody else was faster, or the tenant has just been erased: then there is nothing the next time.
             self.runs.request(life, request, after=BUSY_AGAIN)
-            return self.watches.find(life)
+            return RunPart(self.watches.find(life))
 
-    def _part(self, watch: QuestionWatch, request: RunRequest | None, until: datetime) -> QuestionWatch:
+    def _part(self, watch: QuestionWatch, request: RunRequest | None, until: datetime) -> RunPart:
         life, now = watch.of_life, self.clock.now()
         tenant = self.registry.find(life.tenant_id)
         if tenant is None or tenant.is_over(life) or not tenant.is_in_service:
             # Nobody asks it. Its next sync, and the next round, have its questions asked again.
-            return self.watches.save(watch.given_up()) if watch.at_work and tenant is not None else watch
+            return RunPart(self.watches.save(watch.given_up()) if watch.at_work and tenant is not None else watch)
         texts = self.questions.find(life)
         known = watch.keeping(texts, now)
         if request is not None:
@@ -110,7 +123,7 @@ class QuestionRunner:
             # Whoever came before may have died before this.
             known = self._told(watch, texts)
             self._ask_for_more(known, AT_ONCE)
-            return known
+            return RunPart(known)
         # From here on, nobody else asks.
         known = self.watches.save(replace(known, busy_until=until + LONGEST_QUESTION))
         known, gives_way = self._asked(known, texts, until)
@@ -118,7 +131,7 @@ class QuestionRunner:
         known = self.watches.save(replace(known, busy_until=None), ended)
         known = self._told(known, texts)
         self._ask_for_more(known, GIVES_WAY if gives_way else AT_ONCE)
-        return known
+        return RunPart(known, ended)
 
     def _told(self, watch: QuestionWatch, texts: QuestionSet) -> QuestionWatch:
         """People are told before that is stored: whoever dies in between tells them the same once more."""
@@ -187,10 +200,12 @@ class QuestionRunner:
         if question.expected:
             self._wait_for_a_place()
             sources = retrieve(tenant, inquiry, retrievers=self.retrievers, names=self.names, breached=self.breached)
+            self.spent(tenant.this_life, None)
             verdict = searched(question, sources)
         if run.answers:
             self._wait_for_a_place()
             answer = generate(tenant, inquiry, answerers=self.answerers, names=self.names, breached=self.breached)
+            self.spent(tenant.this_life, answer.usage)
             verdict = with_answer(verdict, question, answer)
         return verdict
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import InvalidInput
-from kbfleet.domain.question_runs import RunCause, RunRequest
+from kbfleet.domain.question_runs import QuestionWatch, RunCause, RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kbfleet.domain.names import TenantId
     from kbfleet.domain.questions import Draft, QuestionId, QuestionSet
-    from kbfleet.ports import Clock, GoldenQuestions, KnowledgeStore, QuestionRuns, TenantRegistry
+    from kbfleet.ports import Clock, GoldenQuestions, KnowledgeStore, QuestionRuns, QuestionWatches, TenantRegistry
 
 AT_ONCE = timedelta(0)
 
@@ -40,6 +41,31 @@ def add_questions(
     before = questions.find(tenant.this_life)
     after = before.with_drafts(drafts, stores[tenant.knowledge_store].kind, new_id)
     return _saved(before, after, questions, runs)
+
+
+@dataclass(frozen=True, slots=True)
+class StandsPage:
+    """`last` is the tenant behind which the next page begins; `None` on the last page."""
+
+    watches: Sequence[QuestionWatch]
+    last: TenantId | None
+
+
+def question_stands(
+    *, after: TenantId | None, limit: int, registry: TenantRegistry, watches: QuestionWatches
+) -> StandsPage:
+    """How the golden questions of each tenant in service stand, in the order of their ids, also of those of whose
+    questions nothing is known: they have none.
+
+    Args:
+        after: behind which tenant the page begins; `None` for the first page.
+        limit: tenants that are looked at, in service or not.
+    """
+    tenants = registry.following(after, limit)
+    lives = [tenant.this_life for tenant in tenants if tenant.is_in_service]
+    known = {watch.of_life: watch for watch in watches.known(lives)}
+    stands = [known.get(life, QuestionWatch(life)) for life in lives]
+    return StandsPage(stands, tenants[-1].tenant_id if len(tenants) == limit else None)
 
 
 def remove_question(

@@ -1,4 +1,4 @@
-"""Counting what tenants' questions use, from the lines that the ask function writes."""
+"""Counting what tenants' questions use, from the lines that are written of each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.errors import ConcurrentUpdate
-from kbfleet.domain.usage import DailyUsage, UsageCounts
+from kbfleet.domain.usage import DailyUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kbfleet.domain.usage import AnsweredQuestion
+    from kbfleet.domain.usage import AnsweredQuestion, GoldenQuestionAsked
     from kbfleet.ports import Clock, UsageRecords
 
 _ATTEMPTS = 20
@@ -19,10 +19,10 @@ _ATTEMPTS = 20
 
 
 def count_usage(
-    questions: Iterable[AnsweredQuestion], *, delivery: str, records: UsageRecords, clock: Clock
+    questions: Iterable[AnsweredQuestion | GoldenQuestionAsked], *, delivery: str, records: UsageRecords, clock: Clock
 ) -> list[DailyUsage]:
     """Adds questions to the days of their tenants' lives; that of a question is the day in UTC on which it was
-    answered, however late its line comes.
+    asked, however late its line comes.
 
     Args:
         delivery: identity of what the questions came with. The same delivery again counts nothing.
@@ -35,10 +35,9 @@ def count_usage(
     """
     days: dict[tuple[str, str, int], DailyUsage] = {}
     for question in questions:
-        day = question.answered_at.astimezone(UTC).date()
+        day = question.at.astimezone(UTC).date()
         key = (question.tenant_id, day.isoformat(), question.life)
-        counts = UsageCounts.of_question(question.usage)
-        days[key] = days.get(key, DailyUsage(question.tenant_id, day, life=question.life)).plus(counts)
+        days[key] = days.get(key, DailyUsage(question.tenant_id, day, life=question.life)).plus(question.counts)
     # In one order, so that the same delivery is divided in the same way each time it comes.
     usage = [days[key] for key in sorted(days)]
     for _ in range(_ATTEMPTS):

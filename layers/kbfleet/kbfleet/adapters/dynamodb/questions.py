@@ -8,8 +8,10 @@ is partitions: whoever may read a tenant's record may not read its texts for tha
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,12 @@ _TRIES = 20
 _TOO_FAST = {"ThrottlingError", "ProvisionedThroughputExceeded"}
 _MANY = 1_000
 """Ended runs that are read at most: whoever made so many wants the newest."""
+
+
+def _watch_as_stored(watch: QuestionWatch) -> dict[str, Any]:
+    """Shares are numbers with a fraction, which boto3 takes as `Decimal` only."""
+    stored: dict[str, Any] = json.loads(_watches().dump_json(watch, exclude_none=True), parse_float=Decimal)
+    return stored
 
 
 def question_key(life: Life, sort_key: str) -> dict[str, str]:
@@ -84,7 +92,7 @@ class DynamoDBQuestionWatches:
     def save(self, watch: QuestionWatch, ended: QuestionRun | None = None) -> QuestionWatch:
         stored = replace(watch, version=watch.version + 1)
         new = watch.version == 0
-        fields = question_key(watch.of_life, _WATCH) | _watches().dump_python(stored, mode="json", exclude_none=True)
+        fields = question_key(watch.of_life, _WATCH) | _watch_as_stored(stored)
         subject = f"What is known of the questions of tenant {watch.of_life}"
         condition = "attribute_not_exists(PK)" if new else "version = :version"
         values = {} if new else {":version": watch.version}
