@@ -1082,7 +1082,7 @@ class TestUsageOfAllTenants:
         assert f"USD {cost:,.4f}" in run("usage", "tenant-0").stdout
         fleet("One", model="amazon.nova-lite-v1:0", region="eu-west-1")
         assert "amazon.nova-lite-v1:0 cost in eu-west-1 is not known" in run("usage", "tenant-0").stdout
-        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(",,1")
+        assert run("usage", "--all", "--csv").stdout.splitlines()[1].endswith(",,1,0,0,0,0,0")
 
     @pytest.mark.parametrize(
         "arguments", [[], ["acme", "--all"], ["acme", "--csv"], ["--csv"], ["--all", "--csv", "--json"]]
