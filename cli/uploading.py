@@ -214,6 +214,7 @@ class Uploading:
     _files: list[UploadedFile] = field(default_factory=list)
     _settled: set[LocalDocument] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
+    _begun: Event = field(default_factory=Event)
     _stopped: Event = field(default_factory=Event)
     _large: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_LARGE_AT_ONCE))
 
@@ -226,6 +227,8 @@ class Uploading:
         with ThreadPoolExecutor(AT_ONCE) as threads:
             try:
                 running = [threads.submit(self._run, batch) for batch in _batches(found.documents)]
+                # A thread that somebody stops us at starting is waited for by nobody, so nothing is sent before.
+                self._begun.set()
                 for ended in as_completed(running):
                     ended.result()
             except (KeyboardInterrupt, FleetUnreachable, Refused) as error:
@@ -236,6 +239,7 @@ class Uploading:
             finally:
                 # Whatever happened: what is being sent is ended, and nothing else begun.
                 self._stopped.set()
+                self._begun.set()
                 threads.shutdown(wait=True, cancel_futures=True)
         for document in found.documents:
             if document not in self._settled:
@@ -255,6 +259,7 @@ class Uploading:
         self._note(document.path, status, **more)
 
     def _run(self, documents: Sequence[LocalDocument]) -> None:
+        self._begun.wait()
         with suppress(_Stopped):
             ready = [each for each in map(self._checked, documents) if each is not None]
             elsewhere = self._ask_and_send(ready)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -556,6 +557,27 @@ def test_whoever_stops_it_is_told_how_it_goes_on(
     missing = set(TREE) - set(world.held)
     world.revived()
     assert (upload(folder).exit_code, set(world.sent)) == (0, missing)
+
+
+def test_whoever_stops_it_while_it_starts_stops_it_before_anything_is_sent(
+    world: FolderUploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread pool forgets a thread when it is interrupted between starting and remembering it."""
+    folder = write(tmp_path, TREE)
+    start, started, threads = threading.Thread.start, itertools.count(1), list[threading.Thread]()
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        threads.append(thread)
+        if next(started) == 3:
+            raise KeyboardInterrupt
+
+    world.seconds = 0.02
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    result = upload(folder, "--json")
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+    assert (result.exit_code, world.held) == (130, {})
 
 
 def test_a_tree_of_200_files_takes_a_tenth_of_the_time_of_one_by_one(world: FolderUploads, tmp_path: Path) -> None:
