@@ -510,6 +510,7 @@ NOT_PROBED: Mapping[str, str] = {
     "throttled-behind-an-api": "the same",
     "model-by-region": "it depends on the stack's model, of which `kbfleet doctor` tells",
     "inference-types": "the same",
+    "model-lifecycle": "the same, for the models of profiles, too",
     "creating-data-source": "kbfleet waits until it is AVAILABLE, whatever the answer would be",
     "ongoing-documents": "kbfleet tries again later, whatever the refusal says",
 }

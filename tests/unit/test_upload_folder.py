@@ -281,10 +281,12 @@ class TestOddFiles:
     def test_one_that_changes_after_it_was_looked_at_is_not_sent(self, world: FolderUploads, tmp_path: Path) -> None:
         folder = write(tmp_path, {"a.md": b"a", "b.md": b"b"})
 
-        def change() -> None:
-            write(folder, {"a.md": b"A"})
+        def changing(granted: GrantedUploadBody) -> GrantedUploadBody:
+            if granted.key == "a.md":
+                write(folder, {"a.md": b"A"})
+            return granted
 
-        world.before_granting = change
+        world.bent = changing
         result = upload(folder)
         assert (result.exit_code, world.sent) == (1, ["b.md"])
         assert "a.md: It has changed since it was looked at." in result.stderr
@@ -564,19 +566,16 @@ def test_whoever_stops_it_while_it_starts_stops_it_before_anything_is_sent(
 ) -> None:
     """A thread pool forgets a thread when it is interrupted between starting and remembering it."""
     folder = write(tmp_path, TREE)
-    start, started, threads = threading.Thread.start, itertools.count(1), list[threading.Thread]()
+    start, started = threading.Thread.start, itertools.count(1)
 
     def interrupted(thread: threading.Thread) -> None:
         start(thread)
-        threads.append(thread)
         if next(started) == 3:
+            thread.join(0.1)  # as long as it takes whoever begins too early to send something
             raise KeyboardInterrupt
 
-    world.seconds = 0.02
     monkeypatch.setattr(threading.Thread, "start", interrupted)
-    result = upload(folder, "--json")
-    for thread in threads:
-        thread.join(PATIENCE_SECONDS)
+    result = upload(folder)
     assert (result.exit_code, world.held) == (130, {})
 
 

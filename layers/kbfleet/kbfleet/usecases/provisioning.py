@@ -201,7 +201,7 @@ def start_provisioning(
 
 def _require_unchanged(stored: Tenant | None, tenant_id: TenantId, fence: int) -> None:
     if stored is None or stored.fence != fence:
-        raise ConcurrentUpdate(f"Somebody has worked at tenant {tenant_id} in between.", remedy="Look again.")
+        raise ConcurrentUpdate(f"Somebody has worked at tenant {tenant_id} in between.")
 
 
 def go_on_with_deletions(
