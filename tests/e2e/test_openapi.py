@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import requests
 
-from kbfleet.domain.document_names import document_id
 from local import deployment
 from local.api_page import PATH
 from local.stack.configuration import StackConfiguration
-from tests.support.api_trials import ApiUnderTrial, trials
+from tests.support.api_trials import ApiUnderTrial, made, trials
 from tests.support.template import REPOSITORY
 
 pytestmark = [pytest.mark.local_stack, pytest.mark.timeout(900)]
@@ -24,16 +24,13 @@ EXAMPLES = 3
 @pytest.fixture(scope="module")
 def api(configuration: StackConfiguration, kbfleet: Callable[..., subprocess.CompletedProcess[str]]) -> ApiUnderTrial:
     """With a tenant of its own, because what is tried may also suspend and offboard it."""
-    provisioned = kbfleet("tenant", "add", TENANT, "--json")
-    assert provisioned.returncode == 0, provisioned.stderr
-    execution = json.loads(provisioned.stdout)["execution"]
-    (job,) = json.loads(kbfleet("jobs", "list", TENANT, "--json").stdout)["jobs"]
-    known = {
-        "tenant_id": [TENANT],
-        "execution": [execution],
-        "job": [job["ingestion_job_id"]],
-        "document": [document_id("rules.md")],
-    }
+
+    def printed(*command: str) -> Any:
+        ran = kbfleet(*command, "--json")
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    known = made(TENANT, printed)
     url = deployment.read_outputs(configuration)["ApiUrl"]
     return ApiUnderTrial(configuration, url, TENANT, known)
 

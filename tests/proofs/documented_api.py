@@ -10,15 +10,15 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kbfleet.domain.document_names import document_id
 from local import deployment
 from local.stack import process
 from local.stack.configuration import StackConfiguration, free_port
 from tests.proofs.proof import Row
-from tests.support.api_trials import ApiUnderTrial, trials
+from tests.support.api_trials import ApiUnderTrial, made, trials
 
 TENANT = "acme"
 EXAMPLES = 50
@@ -54,14 +54,7 @@ def _api() -> Iterator[ApiUnderTrial]:
         process.start(configuration)
         try:
             outputs = deployment.deploy(configuration).outputs
-            execution = _kbfleet(configuration, "tenant", "add", TENANT)["execution"]
-            (job,) = _kbfleet(configuration, "jobs", "list", TENANT)["jobs"]
-            known = {
-                "tenant_id": [TENANT],
-                "execution": [execution],
-                "job": [job["ingestion_job_id"]],
-                "document": [document_id("rules.md")],
-            }
+            known = made(TENANT, partial(_kbfleet, configuration))
             yield ApiUnderTrial(configuration, outputs["ApiUrl"], TENANT, known)
         finally:
             process.stop(configuration.state_directory)

@@ -26,11 +26,13 @@ from kbfleet.contracts import parse
 from kbfleet.contracts.diagnosis import DiagnosisBody
 from kbfleet.contracts.document_listing import DocumentsBody
 from kbfleet.contracts.events import DocumentFailuresEvent
+from kbfleet.contracts.questions import QuestionRunsBody
 from kbfleet.contracts.tenants import TenantBody
 from kbfleet.domain.alert import Alert, document_alert, ingestion_alert
 from kbfleet.domain.diagnosis import Diagnosis, Unseen
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.question_runs import QuestionWatch
 from kbfleet.logs import logger
 from tests.proofs.proof import Row, try_each
 from tests.support.hostile_documents import ATTACKER, HostileDocuments
@@ -173,7 +175,8 @@ def _as_a_tenants_name(hostile: HostileDocuments, text: str) -> Iterator[str]:
     # A record from before names were checked.
     body = TenantBody.model_validate(shown | {"name": text})
     looked = DiagnosisBody.from_domain(Diagnosis(TenantId(ATTACKER), datetime.now(UTC), unseen=(Unseen(None, text),)))
-    with patch.object(FleetApi, "of_stack", lambda *_: _Answers(body, diagnosis=looked)):
+    asked = QuestionRunsBody.from_domain(QuestionWatch(Life(TenantId(ATTACKER))), ())
+    with patch.object(FleetApi, "of_stack", lambda *_: _Answers(body, diagnosis=looked, question_runs=asked)):
         yield from _terminal_problems("tenant", "show", ATTACKER)
 
 

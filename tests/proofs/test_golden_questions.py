@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.proofs import golden_questions, question_load
+from tests.proofs import golden_questions
 from tests.proofs.golden_questions import REGRESSIONS, false_alarms, told_once
 from tests.support.question_worlds import QuestionWorld, question_world
 from tests.support.world_copies import in_copy
@@ -40,11 +40,3 @@ def test_new_documents_on_the_same_topic_are_told_never(world: QuestionWorld) ->
 
 def test_there_are_fifteen_kinds_of_regressions_at_least() -> None:
     assert len({each.name for each in golden_questions.REGRESSIONS}) >= 15
-
-
-def test_all_questions_of_a_fleet_at_once_keep_to_their_share_beside_people_who_ask(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(question_load, "WINDOWS", 1)
-    monkeypatch.setattr(question_load, "WINDOW_SECONDS", 4)
-    assert question_load.prove(3, 8).failures == []

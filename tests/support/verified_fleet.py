@@ -37,6 +37,9 @@ _FUNCTIONS = {
     "documents": "DocumentsFunction",
     "{document}": "DocumentsFunction",
     "link": "LinksFunction",
+    "questions": "QuestionsFunction",
+    "{question}": "QuestionsFunction",
+    "runs": "QuestionsFunction",
     "diagnosis": "ReconcileFunction",
     "reconciliations": "ReconcileFunction",
 }
@@ -101,6 +104,8 @@ class VirtualFleetApi(FleetApi):
             names[name], parts[3] = parts[3], f"{{{name}}}"
         if len(parts) > 3 and parts[2] == "documents" and parts[3] not in {"why", "retry"}:
             names["document"], parts[3] = parts[3], "{document}"
+        if len(parts) > 3 and parts[2] == "questions" and parts[3] != "runs":
+            names["question"], parts[3] = parts[3], "{question}"
         resource = "/" + "/".join(parts)
         function = _FUNCTIONS.get(parts[-1], "TenantsFunction")
         event = api_request(method, resource, body=body, query=dict(parse_qsl(url.query)), **names)

@@ -9,6 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from kbfleet.contracts.asking import AskRequest, TenantAskRequest
 from kbfleet.contracts.documents import DocumentUploadRequest, UploadRequest
+from kbfleet.contracts.questions import QuestionDraftBody
 from kbfleet.domain.answer import MAX_QUESTION_LENGTH, Question
 from kbfleet.domain.caller import MAX_USER_ID_LENGTH, UserId
 from kbfleet.domain.document_names import MAX_KEY_BYTES
@@ -33,7 +34,15 @@ from kbfleet.domain.profiles import (
     PROFILE_NAME_PATTERN,
     ProfileName,
 )
-from kbfleet.domain.questions import QUESTION_ID_PATTERN, QuestionId
+from kbfleet.domain.questions import (
+    MAX_CONTAINED,
+    MAX_CONTAINED_LENGTH,
+    MAX_EXPECTED,
+    MAX_REFERENCE,
+    MAX_TEXT,
+    QUESTION_ID_PATTERN,
+    QuestionId,
+)
 from kbfleet.domain.tenant import MAX_NAME_LENGTH, DisplayName
 from kbfleet.domain.uploads import (
     CONTENT_TYPES,
@@ -253,11 +262,34 @@ _METADATA_FILE = {
     "additionalProperties": False,
     "default": None,
 }
+
+
+def _few(most: int, longest: int) -> Schema:
+    """Some different texts, each with something in it."""
+    text = {"type": "string", "minLength": 1, "maxLength": longest, "pattern": _NOT_BLANK}
+    return {"type": "array", "items": text, "maxItems": most, "uniqueItems": True, "default": []}
+
+
 _BEYOND_CONTRACTS: Mapping[type[BaseModel], dict[str, Schema]] = {
     AskRequest: {"filter": _FILTER},
     TenantAskRequest: {"filter": _FILTER},
     UploadRequest: {"metadata": _ATTRIBUTES, "metadata_file": _METADATA_FILE},
     DocumentUploadRequest: {"metadata": _ATTRIBUTES, "metadata_file": _METADATA_FILE},
+    QuestionDraftBody: {
+        "user_input": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": max(MAX_TEXT.values()),
+            "pattern": _NOT_BLANK,
+        },
+        "reference_context_ids": _few(MAX_EXPECTED, MAX_KEY_BYTES),
+        "contains": _few(MAX_CONTAINED, MAX_CONTAINED_LENGTH),
+        "reference": {"type": "string", "maxLength": MAX_REFERENCE, "default": ""},
+        "id": {
+            "anyOf": [{"type": "string", **VALIDATED_TEXTS[QuestionId]}, {"type": "null"}],
+            "default": None,
+        },
+    },
 }
 """Fields whose grammar is in the domain."""
 
