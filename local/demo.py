@@ -33,6 +33,7 @@ from cli.terminal import literal, marked
 from kbfleet.contracts.tenants import SyncBody, TenantBody
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
+from kbfleet.domain.question_runs import Judgement
 from kbfleet.domain.tenant_status import TenantStatus
 from local import deployment, samples
 from local.identity_provider import IdentityProvider
@@ -105,11 +106,12 @@ class Demo:
         self._deploy()
         existed = self._provision()
         self._ingest()
+        question = self._expect_an_answer()
         self._break_and_repair()
         self.ask()
         self._keep_apart()
         self._refuse()
-        self._turn_red_and_green_again()
+        self._turn_red_and_green_again(question)
         self._count_creations(existed)
 
     # --- the scenes ---
@@ -226,13 +228,19 @@ class Demo:
         expect(not reached, f"refused requests reached Bedrock: {reached}")
         self._say("calls that reached Bedrock: 0")
 
-    def _turn_red_and_green_again(self) -> None:
-        self._scene("A golden question that stops finding its document: told without anybody asking")
+    def _expect_an_answer(self) -> str:
+        """Returns: the golden question's id."""
+        self._scene("A golden question: which document must be found, after each sync")
+        self._succeeds("questions", "add", _GOLDEN.tenant, _GOLDEN.text, "--expect", _GOLDEN.document)
+        listed = self._api.questions(TenantId(_GOLDEN.tenant)).questions
+        return next(str(each.id) for each in listed if each.user_input == _GOLDEN.text)
+
+    def _turn_red_and_green_again(self, question: str) -> None:
+        self._scene("The golden question stops finding its document: told without anybody asking")
         tenant, document = _GOLDEN.tenant, _GOLDEN.document
         whole = next(path for path in samples.documents(tenant) if path.name == document)
-        question = self._added(_GOLDEN)
-        for _ in range(2):
-            self._succeeds("questions", "run", tenant)
+        self._until(lambda: self._has_passed_twice(question), "the syncs did not have the golden question asked twice")
+        self._say("the syncs since then have had it asked: it passed, and passed again")
         before = len(self._alerts())
         self._upload(tenant, document, _MOVED)
         self._say(f"somebody at {tenant} replaces {document} by a note that it has moved; after its sync, in Slack:")
@@ -255,11 +263,11 @@ class Demo:
         expect("🟢" in str(over["text"]), "the second message is no recovery: two alerts for one question")
         self._succeeds("questions", "remove", tenant, question)
 
-    def _added(self, golden: Question) -> str:
-        """Returns: the golden question's id."""
-        self._succeeds("questions", "add", golden.tenant, golden.text, "--expect", golden.document)
-        listed = FleetApi(self.outputs["ApiUrl"], self._session).questions(TenantId(golden.tenant)).questions
-        return next(str(each.id) for each in listed if each.user_input == golden.text)
+    def _has_passed_twice(self, question: str) -> bool | None:
+        """What has, is known to pass."""
+        runs = self._api.question_runs(TenantId(_GOLDEN.tenant), 2).runs
+        judged = [verdict.judgement for run in runs for verdict in run.verdicts if verdict.id == question]
+        return judged == [Judgement.PASSED, Judgement.PASSED] or None
 
     def _count_creations(self, existed: bool) -> None:
         if existed:
@@ -300,6 +308,10 @@ class Demo:
         ran = self._kbfleet(*arguments)
         expect(ran.returncode == 0, f"`kbfleet {shlex.join(arguments)}` ended with exit code {ran.returncode}")
 
+    @property
+    def _api(self) -> FleetApi:
+        return FleetApi(self.outputs["ApiUrl"], self._session)
+
     @cached_property
     def _session(self) -> boto3.Session:
         return boto3.Session(ACCESS_KEY, self.configuration.secret_key, region_name=self.configuration.region)
@@ -311,7 +323,7 @@ class Demo:
     def _tenant(self, tenant: str) -> TenantBody | None:
         """What `kbfleet tenant show` would show."""
         try:
-            return FleetApi(self.outputs["ApiUrl"], self._session).tenant(TenantId(tenant))
+            return self._api.tenant(TenantId(tenant))
         except Refused as refusal:
             expect(refusal.status == 404, f"the status of {tenant} was refused: {refusal}")
             return None
