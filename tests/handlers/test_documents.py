@@ -204,13 +204,18 @@ class TestTheList:
         status, body = send("get_documents", **query)
         assert (status, body["field"]) == (400, field)
 
-    def test_that_a_bucket_is_gone_is_told_unless_there_need_not_be_one(self, send: Send, fleet: Fleet) -> None:
+    @pytest.mark.parametrize("status", [TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED])
+    def test_that_a_bucket_is_gone_is_told_unless_there_need_not_be_one(
+        self, send: Send, fleet: Fleet, status: TenantStatus
+    ) -> None:
         fleet.add(ACME)
         fleet.bucket_contents.refusal = ResourceMissing("NoSuchBucket")
         assert send("get_documents")[1]["code"] == "BucketGone"
-        fleet.registry.create(tenant(tenant_id=SAKURA, status=TenantStatus.OFFBOARDED))
-        status, body = send("get_documents", tenant_id="sakura")
-        assert (status, body["documents"]) == (200, [])
+        fleet.registry.create(tenant(tenant_id=SAKURA, status=status))
+        answered, body = send("get_documents", tenant_id="sakura")
+        assert (answered, body["documents"]) == (200, [])
+        answered, body = send("get_document", tenant_id="sakura")
+        assert (answered, body["code"]) == (404, "DocumentNotFound")
 
 
 class TestOneDocument:

@@ -22,6 +22,7 @@ from kbfleet.domain.document_status import (
     left_out,
 )
 from kbfleet.domain.errors import (
+    AwsRefusal,
     BucketGone,
     DocumentNotFound,
     IsolationBreached,
@@ -59,7 +60,12 @@ if TYPE_CHECKING:
         Tickets,
     )
 
-_NOT_YET_OR_NO_MORE = {TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantStatus.OFFBOARDED}
+_NOT_YET_OR_NO_MORE = {
+    TenantStatus.PROVISIONING,
+    TenantStatus.FAILED,
+    TenantStatus.OFFBOARDING,
+    TenantStatus.OFFBOARDED,
+}
 """While a tenant is one of these, that it has no bucket is no trouble."""
 
 
@@ -218,6 +224,10 @@ class TenantDocuments:
             answer = self.ingested_documents.look_once(tenant.data_source(), bucket, [uri])
         except ResourceMissing:
             return UNKNOWN
+        except (NotReadyYet, AwsRefusal):
+            if tenant.status is TenantStatus.OFFBOARDING:
+                return UNKNOWN  # its knowledge base is being deleted
+            raise
         return after_deletion(answer[0]) if answer else UNKNOWN
 
     def _looking_the_same(self, bucket: str, key: str, others: Sequence[str]) -> Collection[str]:
