@@ -135,7 +135,7 @@ def _knowledge(stack: FleetStack) -> CheckResults:
     """What the tenants' answers rest on, looked at now."""
     if "ApiUrl" not in stack.outputs:
         return  # which the check before says
-    report = FleetApi(stack.outputs["ApiUrl"], stack.session).reconcile(look_only=True)
+    report = _api(stack).reconcile(look_only=True)
     for loss in report.shared_losses:
         yield Verdict.WRONG, f"The {loss.kind} {loss.name} of all tenants is gone. {loss.harm.sentence}", loss.advice
     for finding in report.findings:
@@ -168,7 +168,7 @@ def _questions(stack: FleetStack) -> CheckResults:
     """What golden questions came to when they were asked last. That a tenant has none is a hint: it may be meant so."""
     if "ApiUrl" not in stack.outputs:
         return  # which another check says
-    stands = FleetApi(stack.outputs["ApiUrl"], stack.session).question_stands()
+    stands = _api(stack).question_stands()
     asked = [each for each in stands if each.questions]
     troubles = [found for each in asked if (found := _questions_trouble(each)) is not None]
     if passing := len(asked) - len(troubles):

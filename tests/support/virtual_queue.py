@@ -27,8 +27,8 @@ class Message:
     received: int = 0
 
 
-class FifoQueue:
-    """One message at a time, in order, as within a message group; those of several groups wait for one another, too.
+class _Queue:
+    """What both kinds are made of.
 
     Args:
         delay: seconds before a message is visible.
@@ -54,9 +54,16 @@ class FifoQueue:
         self._visibility_timeout = visibility_timeout
         self._max_receives = max_receives
         self._deal = deal
+        self._arrival = Signal()
+
+
+class FifoQueue(_Queue):
+    """One message at a time, in order, as within a message group; those of several groups wait for one another, too."""
+
+    def __init__(self, url: str, timeline: Timeline, **given: Any) -> None:
+        super().__init__(url, timeline, **given)
         self._messages: deque[Message] = deque()
         self._seen: dict[str, float] = {}
-        self._arrival = Signal()
 
     @property
     def empty(self) -> bool:
@@ -94,34 +101,14 @@ class FifoQueue:
                 message.visible_at = self._timeline.now() + self._visibility_timeout
 
 
-class StandardQueue:
-    """In the order in which messages can be seen. So many are dealt with at once as strands `deliver`.
+class StandardQueue(_Queue):
+    """In the order in which messages can be seen. So many are dealt with at once as strands `deliver`. `delay` is of
+    messages that say nothing else."""
 
-    Args:
-        delay: seconds before a message is visible that says nothing else.
-        visibility_timeout, max_receives, deal: as of `FifoQueue`.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        timeline: Timeline,
-        *,
-        delay: float,
-        visibility_timeout: float,
-        max_receives: int,
-        deal: Callable[[str], bool],
-    ) -> None:
-        self.url = url
-        self.dead_letters: list[Message] = []
-        self._timeline = timeline
-        self._delay = delay
-        self._visibility_timeout = visibility_timeout
-        self._max_receives = max_receives
-        self._deal = deal
+    def __init__(self, url: str, timeline: Timeline, **given: Any) -> None:
+        super().__init__(url, timeline, **given)
         self._messages: list[Message] = []
         self._under_way = 0
-        self._arrival = Signal()
 
     @property
     def empty(self) -> bool:
