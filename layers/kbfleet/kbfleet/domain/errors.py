@@ -141,6 +141,10 @@ class RereadingNotAccepted(KbfleetError):
     that they may be."""
 
 
+class NothingBeside(KbfleetError):
+    """The tenant has no knowledge beside its live one, or none with which that can be done."""
+
+
 class TenantBusy(KbfleetError):
     """Another execution holds the tenant's lease."""
 
