@@ -6,19 +6,66 @@ tenant's lease comes under the next fencing token, as a suspension does: so nobo
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from kbfleet.domain.comparison import Comparison
 from kbfleet.domain.errors import LeaseLost, NothingBeside, TenantBusy, TenantNotActive
 from kbfleet.domain.knowledges import Beside, RebuildPlan, Role
-from kbfleet.domain.tenant import Tenant
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import WorkflowFailure
 
 ANSWERS_UNTIL = timedelta(minutes=10)
 """After the live one was exchanged for another, nobody answers from it any more: a record is remembered for five
 minutes at most (`RegistryCacheSeconds`, template.yaml), and an answer takes half a minute."""
+
+
+class RebuildOutcome(StrEnum):
+    PROMOTED = "PROMOTED"
+    REFUSED = "REFUSED"
+    """The candidate was worse."""
+    COMPARED = "COMPARED"
+    ROLLED_BACK = "ROLLED_BACK"
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildEnded:
+    """What is published of a rebuild, or of a rollback.
+
+    Args:
+        live: number of the knowledge that answers from then on; `kept`, of the other.
+        kept_until: when that one is deleted, unless somebody decides otherwise.
+    """
+
+    tenant_id: TenantId
+    outcome: RebuildOutcome
+    at: datetime
+    live: int
+    kept: int
+    kept_until: datetime
+    comparison: Comparison | None = None
+    life: int = 1
+
+    @property
+    def identity(self) -> str:
+        """The same for every repetition of the same event."""
+        return f"{self.tenant_id}.{self.life}/rebuild/{self.live}/{self.outcome}/{self.at.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildReservation(ProvisioningReservation):
+    """The right of an execution to build, or to delete, the knowledge beside the live one.
+
+    Args:
+        builds: whether it is to be built; else it is to be deleted.
+        alone_from: when no function of an earlier execution can be making something for it any more.
+    """
+
+    builds: bool
+    alone_from: datetime
 
 
 def requested(tenant: Tenant, plan: RebuildPlan, now: datetime) -> Tenant:
@@ -231,6 +278,11 @@ def forgotten(tenant: Tenant, now: datetime) -> Tenant:
     return replace(following, beside=replace(following.beside, holder=beside.holder)) if following.beside else alone
 
 
+def without_beside(tenant: Tenant) -> Tenant:
+    """As the record will be once what leaves is forgotten, whatever follows it."""
+    return replace(tenant, beside=None)
+
+
 def failed(tenant: Tenant, failure: WorkflowFailure) -> Tenant:
     """After an execution that came to nothing; unchanged where it does not work at it any more. A candidate is kept for
     a while, to be gone on with or looked at; what was leaving waits for people."""
@@ -244,3 +296,29 @@ def failed(tenant: Tenant, failure: WorkflowFailure) -> Tenant:
         return _written(marked, failure.at)
     # Somebody has the tenant: their token stays, and they would lose what they have read. They write it over.
     return tenant
+
+
+def news(tenant: Tenant) -> RebuildEnded | None:
+    """What people have yet to hear of."""
+    beside = tenant.beside
+    if beside is None or beside.told or beside.keep_until is None:
+        return None
+    if beside.role is Role.CANDIDATE and beside.comparison is not None:
+        compares = beside.comparison.may_be_promoted
+        outcome, at = RebuildOutcome.COMPARED if compares else RebuildOutcome.REFUSED, beside.comparison.at
+    elif beside.role is Role.RETIRED:
+        # A number that is given later is of what was built in place of the others.
+        forward = tenant.knowledge > beside.record.knowledge
+        outcome, at = RebuildOutcome.PROMOTED if forward else RebuildOutcome.ROLLED_BACK, beside.since
+    else:
+        return None
+    numbers = tenant.knowledge, beside.record.knowledge
+    return RebuildEnded(tenant.tenant_id, outcome, at, *numbers, beside.keep_until, beside.comparison, tenant.life)
+
+
+def told(tenant: Tenant, now: datetime) -> Tenant:
+    """People have heard of it. Unchanged while an execution has the tenant: then they hear of it once more."""
+    beside = tenant.beside
+    if beside is None or beside.told or tenant.leased_at(now):
+        return tenant
+    return _written(replace(tenant, beside=replace(beside, told=True)), now)

@@ -45,11 +45,14 @@ _VERBS = {Workflow.PROVISION_TENANT: "tenant add", Workflow.OFFBOARD_TENANT: "te
 
 
 def of_ingestion(change: JobStateChange, deployment: Deployment, *, harm: Harm = Harm.UNKNOWN) -> tuple[Signal, ...]:
-    """A failed job, or a good one. Of one that left documents out, `of_documents` speaks.
+    """A failed job, or a good one. Of one that left documents out, `of_documents` speaks. Nothing of one that has read
+    for a knowledge that answers nobody: whoever builds it is told.
 
     Args:
         harm: how askers are hurt by a failure, if somebody has looked.
     """
+    if change.beside:
+        return ()
     tenant, failure = str(change.tenant_id), None
     if (alert := ingestion_alert(change, deployment, harm)) is not None:
         texts = [reason.text for reason in change.failure_reasons] or [""]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -208,9 +208,25 @@ class Tenant:
         other = replace(beside, record=self.record_of_knowledge, seen_from=not beside.seen_from)
         return replace(self.with_knowledge(beside.record), beside=other)
 
+    def seen_under(self, reservation: Reservation) -> Tenant:
+        """As whoever has that reservation sees it.
+
+        Raises: LeaseLost: it is of a knowledge that is not there any more.
+        """
+        if reservation.knowledge is None:
+            return self
+        seen = self.seen_from_beside()
+        if seen.knowledge != reservation.knowledge:
+            raise LeaseLost(
+                f"Knowledge {reservation.knowledge} of tenant {self.tenant_id} is not there any more.",
+                remedy="Nothing to do here: whoever has taken it out decides.",
+            )
+        return seen
+
     def each_knowledge(self) -> tuple[Tenant, ...]:
         """The record, and if there is another knowledge beside the live one, also as it is seen from there."""
-        return (self,) if self.beside is None else (self, self.seen_from_beside())
+        recorded = self.as_recorded()
+        return (recorded,) if recorded.beside is None else (recorded, recorded.seen_from_beside())
 
     def each_synced(self) -> tuple[Tenant, ...]:
         """As `each_knowledge`, of what documents are brought into."""
@@ -219,6 +235,14 @@ class Tenant:
     def seen_from(self, knowledge: Knowledge) -> Tenant | None:
         """As it is seen from that one; `None` if documents are not brought into it any more."""
         return next((each for each in self.each_synced() if each.live_knowledge == knowledge), None)
+
+    def not_being_rebuilt(self, now: datetime) -> None:
+        """Raises: TenantBusy: an execution makes or deletes resources beside its live knowledge."""
+        if self._lease_gives_way and self.leased_at(now):
+            raise TenantBusy(
+                f"What is beside tenant {self.tenant_id}'s live knowledge is being made or deleted.",
+                remedy="That takes some minutes: then run the command again.",
+            )
 
     @property
     def _lease_gives_way(self) -> bool:
@@ -524,6 +548,15 @@ class Tenant:
         return DataSourceReference(self.knowledge_base_id, self.data_source_id)
 
 
+def require_as_recorded(tenant: Tenant) -> None:
+    """Whoever stores a record calls this: one that is seen from beside would make the other knowledge the live one.
+
+    Raises: RuntimeError: it is seen so, which is a fault of ours.
+    """
+    if tenant.is_seen_from_beside:
+        raise RuntimeError(f"The record of tenant {tenant.tenant_id} is seen from beside, and cannot be stored so.")
+
+
 class DisplayName(ValidatedText):
     """A tenant's name for people: 1 to 100 characters that can all be seen, and are not all white space.
 
@@ -571,10 +604,15 @@ class ProvisioningRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The right of one execution to change one tenant, until a later one takes it."""
+    """The right of one execution to change one tenant, until a later one takes it.
+
+    Args:
+        knowledge: the number of that beside the live one, whose resources it changes; `None` for those of the live one.
+    """
 
     tenant_id: TenantId
     fence: int
+    knowledge: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

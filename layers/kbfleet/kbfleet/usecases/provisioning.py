@@ -46,6 +46,7 @@ from kbfleet.domain.knowledge_base import (
     client_token,
     content_lost,
 )
+from kbfleet.domain.knowledges import Role
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
 from kbfleet.domain.profiles import BY_THE_STACK
 from kbfleet.domain.service_role import settling
@@ -155,12 +156,14 @@ def start_provisioning(
             stored.not_leaving()
         raise TenantNotFound.of(request.tenant_id)
     _offered_store(request, existing, stores, profiles)
+    _require_no_candidate(request, existing)
     if existing is not None and request.profile is not None and profiles is not None and not accept_rereading:
         _require_nothing_read_again(existing, request.profile, profiles)
     now = clock.now()
     if existing is not None:
         existing.not_leaving()
         existing = without_dead_lease(existing, executions, now)
+        existing.not_being_rebuilt(now)
         at_work = execution_at_work(existing, executions, now)
         if at_work is not None and request.unlike(existing):
             raise TenantBusy(
@@ -260,6 +263,20 @@ def _require_nothing_read_again(tenant: Tenant, profile: ProfileReference, profi
         )
 
 
+def _require_no_candidate(request: ProvisioningRequest, existing: Tenant | None) -> None:
+    """The profile that somebody wants would be overwritten by a promotion.
+
+    Raises: TenantBusy.
+    """
+    beside = existing.beside if existing is not None else None
+    if beside is not None and beside.role is Role.CANDIDATE and request.profile is not None:
+        raise TenantBusy(
+            f"Tenant {request.tenant_id} is being rebuilt, by profile {beside.plan.profile}.",
+            remedy="Wait for its end, or delete the candidate with "
+            f"`kbfleet tenant rebuild {request.tenant_id} --stop`; then run the command again.",
+        )
+
+
 def _offered_store(
     request: ProvisioningRequest, existing: Tenant | None, stores: Stores, profiles: Profiles | None
 ) -> str:
@@ -326,6 +343,7 @@ def reserve_tenant(
     if name is None and not stays_as_it_is:
         name = registry.requested_name(request.tenant_id, execution=name_of(execution), now=now)
     store = _offered_store(request, existing, stores, profiles)
+    _require_no_candidate(request, existing)
     profile = request.profile or (existing.profile if existing is not None else BY_THE_STACK)
     tenant = existing or Tenant(
         tenant_id=request.tenant_id,
