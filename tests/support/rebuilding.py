@@ -16,7 +16,7 @@ from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.workflow import WorkflowFailure
 from kbfleet.ports import Execution
 from kbfleet.usecases import provisioning, rebuilding
-from kbfleet.usecases.rebuilding import CandidateState, KnowledgeComparison, RebuildRound
+from kbfleet.usecases.rebuilding import CandidateState, RebuildRound
 from tests.support.fakes import InMemoryExecutions, JobCourse
 from tests.support.fleet import LEASE, Fleet
 from tests.support.samples import ACME, NAMES
@@ -192,9 +192,7 @@ class Rebuilding:
             clock=self.fleet.clock,
         )
 
-    def look(
-        self, number: int, execution: Execution, deadline: datetime, seen_synced_at: datetime | None = None
-    ) -> CandidateState:
+    def look(self, number: int, execution: Execution, deadline: datetime) -> CandidateState:
         return rebuilding.await_candidate(
             self.tenant_id,
             number,
@@ -204,30 +202,29 @@ class Rebuilding:
             clock=self.fleet.clock,
             deadline=deadline,
             within=SYNCED_WITHIN,
-            seen_synced_at=seen_synced_at,
-        )
-
-    @property
-    def comparison(self) -> KnowledgeComparison:
-        return KnowledgeComparison(
-            registry=self.fleet.registry,
-            stores=self.fleet.stores,
-            knowledge_bases=self.fleet.knowledge_bases,
-            questions=self.fleet.golden_questions,
-            retrievers=lambda *_: self.fleet.retriever,
-            pace=self.fleet.search_pace,
-            names=NAMES,
-            clock=self.fleet.clock,
-            pause=lambda wait: self.fleet.clock.advance(wait.total_seconds()),
-            breached=lambda asked, _: self.fleet.breaches.append(asked.tenant_id),
         )
 
     def compare(self, number: int, execution: Execution) -> Sequence[AskedOfBoth]:
         asked: Sequence[AskedOfBoth] = ()
         whole = False
         while not whole:
-            until = self.fleet.clock.now() + timedelta(seconds=1)
-            asked, whole = self.comparison.ask(self.tenant_id, number, asked, execution=execution.arn, until=until)
+            asked, whole = rebuilding.compare_knowledge(
+                self.tenant_id,
+                number,
+                asked,
+                execution=execution.arn,
+                registry=self.fleet.registry,
+                stores=self.fleet.stores,
+                knowledge_bases=self.fleet.knowledge_bases,
+                questions=self.fleet.golden_questions,
+                retrievers=lambda *_: self.fleet.retriever,
+                pace=self.fleet.search_pace,
+                names=NAMES,
+                clock=self.fleet.clock,
+                pause=lambda wait: self.fleet.clock.advance(wait.total_seconds()),
+                breached=lambda breached, _: self.fleet.breaches.append(breached.tenant_id),
+                until=self.fleet.clock.now() + timedelta(seconds=1),
+            )
         return asked
 
     def promote(self, number: int, asked: Sequence[AskedOfBoth], execution: Execution) -> Tenant:
@@ -299,9 +296,8 @@ class Rebuilding:
 
     def finish(self, number: int, execution: Execution) -> Tenant:
         """From the wait for its ingestion on."""
-        deadline, seen = self.fleet.clock.now() + SYNCED_WITHIN, None
-        while not (state := self.look(number, execution, deadline, seen)).complete:
-            seen = state.seen_synced_at
+        deadline = self.fleet.clock.now() + SYNCED_WITHIN
+        while not self.look(number, execution, deadline).complete:
             self.fleet.tick()
             self.fleet.clock.advance(5)
         return self.promote(number, self.compare(number, execution), execution)

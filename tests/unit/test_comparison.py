@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.domain.comparison import (
-    CATCHES_UP_WITHIN,
+    LAGS_AT_MOST,
     NAMED_QUESTIONS,
     AskedOfBoth,
     Comparison,
@@ -115,19 +115,24 @@ class TestCompleteness:
         synced_at=START,
     )
 
-    def complete(self, candidate: Sync, *, seen_for: timedelta = timedelta(0)) -> bool:
-        return is_complete(candidate, "DS00000022", self.LIVE, START + seen_for, seen_synced_at=START)
+    def complete(self, candidate: Sync, live: Sync = LIVE) -> bool:
+        return is_complete(candidate, "DS00000022", live)
 
     def test_one_that_was_never_synced_is_not(self) -> None:
-        assert not self.complete(Sync.never_stored(self.SYNCED.of_knowledge), seen_for=CATCHES_UP_WITHIN)
+        assert not self.complete(Sync.never_stored(self.SYNCED.of_knowledge))
 
     def test_one_for_which_nothing_waits_is(self) -> None:
         assert self.complete(self.SYNCED)
 
     def test_a_change_that_the_live_one_has_and_it_has_not_is_waited_for(self) -> None:
-        behind = self.SYNCED.requested(START - A_MINUTE, Priority.CHANGED)
-        assert not self.complete(behind)
-        assert self.complete(behind, seen_for=CATCHES_UP_WITHIN)
+        assert not self.complete(self.SYNCED.requested(START - A_MINUTE, Priority.CHANGED))
 
     def test_a_change_that_neither_has_is_not(self) -> None:
         assert self.complete(self.SYNCED.requested(START + A_MINUTE, Priority.CHANGED))
+
+    def test_where_changes_never_rest_it_may_lag_behind_by_little(self) -> None:
+        behind = self.SYNCED.requested(START - A_MINUTE, Priority.CHANGED)
+        read = AnsweredFrom("DS00000022", 3, START, START)
+        for lag, complete in ((LAGS_AT_MOST, True), (LAGS_AT_MOST + A_MINUTE, False)):
+            live = replace(self.LIVE, answered_from=AnsweredFrom("DS00000002", 3, START + lag, START + lag))
+            assert self.complete(replace(behind, answered_from=read), live) is complete

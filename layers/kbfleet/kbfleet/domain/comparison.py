@@ -11,9 +11,9 @@ from kbfleet.domain.sync import Sync
 
 NAMED_QUESTIONS = 20
 """Of those that are worse, so many are named."""
-CATCHES_UP_WITHIN = timedelta(hours=1)
-"""After its first sync. Where changes never rest, a candidate would be behind for ever; what it lacks is in its
-queue."""
+LAGS_AT_MOST = timedelta(minutes=15)
+"""By which the last job of a candidate may have begun before that of the live one. Where changes never rest, one of the
+two is always behind; what it lacks is in its queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +129,17 @@ def answered_documents(sync: Sync, data_source_id: str | None) -> int | None:
     return max(0, of.documents - left_out)
 
 
-def is_complete(candidate: Sync, data_source_id: str, live: Sync, now: datetime, *, seen_synced_at: datetime) -> bool:
+def is_complete(candidate: Sync, data_source_id: str, live: Sync) -> bool:
     """Whether the candidate has all that the live one has: its first sync has counted, and whatever change waits for
-    it, the live one has not got either.
+    it, the live one has not got either. Where changes never rest, it lags behind by little.
 
     Args:
         data_source_id: of the candidate.
-        seen_synced_at: when its first sync was first seen to have counted.
     """
     if not candidate.has_synced(data_source_id):
         return False
-    waits_since = candidate.stale_since()
-    caught_up = waits_since is None or live.synced_at is None or waits_since > live.synced_at
-    return caught_up or now - seen_synced_at >= CATCHES_UP_WITHIN
+    waits_since, read = candidate.stale_since(), candidate.answered_from
+    if waits_since is None or live.synced_at is None or waits_since > live.synced_at:
+        return True
+    read_live = live.answered_from
+    return read is not None and read_live is not None and read_live.read_from - read.read_from <= LAGS_AT_MOST

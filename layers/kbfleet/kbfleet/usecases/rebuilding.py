@@ -364,15 +364,10 @@ def begin_candidate_sync(
 
 @dataclass(frozen=True, slots=True)
 class CandidateState:
-    """
-    Args:
-        complete: whether it may be compared with the live one.
-        seen_synced_at: when its first sync was first seen to have counted.
-    """
+    """`complete` is whether it may be compared with the live one."""
 
     complete: bool
     look_again_after: timedelta
-    seen_synced_at: datetime | None = None
 
 
 def await_candidate(
@@ -385,13 +380,11 @@ def await_candidate(
     clock: Clock,
     deadline: datetime,
     within: timedelta,
-    seen_synced_at: datetime | None = None,
 ) -> CandidateState:
     """Whether the candidate has all that the live one has; if not, when to look again.
 
     Args:
         deadline: when to give up; `within`, how long before it the waiting began.
-        seen_synced_at: as the last look has said.
 
     Raises:
         LeaseLost: it is not this execution's any more, or the tenant is out of service.
@@ -402,90 +395,84 @@ def await_candidate(
     seen = tenant.seen_from_beside()
     data_source_id = seen.data_source().data_source_id
     candidate, live = ledger.find(seen.live_knowledge), ledger.find(tenant.live_knowledge)
-    seen_at = (seen_synced_at or now) if candidate.has_synced(data_source_id) else None
-    if seen_at is not None and is_complete(candidate, data_source_id, live, now, seen_synced_at=seen_at):
-        return CandidateState(complete=True, look_again_after=timedelta(0), seen_synced_at=seen_at)
-    ended = candidate.state is SyncState.IDLE and not candidate.barred and seen_at is None
+    if is_complete(candidate, data_source_id, live):
+        return CandidateState(complete=True, look_again_after=timedelta(0))
+    ended = candidate.state is SyncState.IDLE and not candidate.barred and not candidate.has_synced(data_source_id)
     if ended or now >= deadline:
         reasons = candidate.result.failure_reasons if candidate.result is not None else ()
         said = shortened("; ".join(reason.whole for reason in reasons), CAUSE_BYTES)
         why = said or ("it was stopped" if ended else "it has not ended at the deadline")
         raise CandidateNotIngested(
-            f"The first sync of tenant {tenant_id}'s candidate, by profile {beside.plan.profile}, has failed: {why}",
+            f"The first sync of tenant {tenant_id}'s candidate, by profile {beside.plan.profile}, has failed: {why}.",
             remedy=f"Fix the cause, then run `kbfleet tenant rebuild {tenant_id}` again: it goes on.",
         )
     elapsed = now - (deadline - within)
     wait = min(max(elapsed * _GROWTH, _SHORTEST_WAIT), _LONGEST_WAIT)
-    return CandidateState(complete=False, look_again_after=min(wait, deadline - now), seen_synced_at=seen_at)
+    return CandidateState(complete=False, look_again_after=min(wait, deadline - now))
 
 
-@dataclass(frozen=True)
-class KnowledgeComparison:
-    """Asks golden questions of both knowledges, a part at a time. It writes nothing.
+def compare_knowledge(
+    tenant_id: TenantId,
+    number: int,
+    asked: Sequence[AskedOfBoth],
+    *,
+    execution: str,
+    registry: TenantRegistry,
+    stores: Stores,
+    knowledge_bases: KnowledgeBases,
+    questions: GoldenQuestions,
+    retrievers: Callable[[str, str, int], Retriever],
+    pace: SearchPace,
+    names: ResourceNames,
+    clock: Clock,
+    pause: Callable[[timedelta], None],
+    breached: Callable[[AskableTenant, IsolationBreached], None],
+    until: datetime,
+) -> tuple[Sequence[AskedOfBoth], bool]:
+    """Golden questions are asked of both knowledges, a part at a time. Nothing is written. Where nothing is live any
+    more, there is nothing to compare with, and no question is asked.
 
     Args:
+        asked: what the parts before have come to.
         pause: waits for so long.
         breached: has people hear of a passage that is not the tenant's own; it may not raise.
+        until: no question is asked any more behind that.
+
+    Returns: that with more, and whether it is all.
+
+    Raises:
+        LeaseLost: see `await_candidate`.
+        AwsRefusal, Retryable, IsolationBreached: the candidate cannot be searched, or holds what is another's.
     """
+    tenant = registry.get(tenant_id)
+    rebuild.worked_at(tenant, execution, number, Role.CANDIDATE)
+    if not lives(tenant, stores=stores, knowledge_bases=knowledge_bases):
+        return (), True
 
-    registry: TenantRegistry
-    stores: Stores
-    knowledge_bases: KnowledgeBases
-    questions: GoldenQuestions
-    retrievers: Callable[[str, str, int], Retriever]
-    pace: SearchPace
-    names: ResourceNames
-    clock: Clock
-    pause: Callable[[timedelta], None]
-    breached: Callable[[AskableTenant, IsolationBreached], None]
+    def hit(seen: Tenant, question: GoldenQuestion) -> bool:
+        wait = pace.next(clock.now()) - clock.now()
+        if wait > timedelta(0):
+            pause(wait)
+        inquiry = Inquiry(LongQuestion(question.text), FIRST, kept=False)
+        sources = retrieve(askable(seen), inquiry, retrievers=retrievers, names=names, breached=breached)
+        return any(source.document in question.expected for source in sources[:FIRST])
 
-    def ask(
-        self, tenant_id: TenantId, number: int, asked: Sequence[AskedOfBoth], *, execution: str, until: datetime
-    ) -> tuple[Sequence[AskedOfBoth], bool]:
-        """
-        Args:
-            asked: what the parts before have come to.
-            until: no question is asked any more behind that.
-
-        Returns: that with more, and whether it is all. Where nothing is live any more, there is nothing to compare
-            with, and no question is asked.
-
-        Raises:
-            LeaseLost: see `await_candidate`.
-            AwsRefusal, Retryable, IsolationBreached: the candidate cannot be searched, or holds what is another's.
-        """
-        tenant = self.registry.get(tenant_id)
-        rebuild.worked_at(tenant, execution, number, Role.CANDIDATE)
-        if not lives(tenant, stores=self.stores, knowledge_bases=self.knowledge_bases):
-            return (), True
-        texts = self.questions.find(tenant.this_life)
-        known = {each.question_id for each in asked}
-        left = [each for each in texts.questions if each.expected and each.question_id not in known]
-        results = list(asked)
-        for question in left:
-            if self.clock.now() >= until:
-                return results, False
-            live = self._live_hit(tenant, question)
-            candidate = self._hit(tenant.seen_from_beside(), question)
-            results.append(AskedOfBoth(question.question_id, live, candidate))
-        return results, True
-
-    def _live_hit(self, tenant: Tenant, question: GoldenQuestion) -> bool | None:
+    def live_hit(question: GoldenQuestion) -> bool | None:
         """`None` where the live one cannot be searched: that is nothing that speaks for the candidate."""
         try:
-            return self._hit(tenant, question)
+            return hit(tenant, question)
         except AwsRefusal:
             return None
 
-    def _hit(self, tenant: Tenant, question: GoldenQuestion) -> bool:
-        wait = self.pace.next(self.clock.now()) - self.clock.now()
-        if wait > timedelta(0):
-            self.pause(wait)
-        inquiry = Inquiry(LongQuestion(question.text), FIRST, kept=False)
-        sources = retrieve(
-            askable(tenant), inquiry, retrievers=self.retrievers, names=self.names, breached=self.breached
-        )
-        return any(source.document in question.expected for source in sources[:FIRST])
+    known = {each.question_id for each in asked}
+    results = list(asked)
+    for question in questions.find(tenant.this_life).questions:
+        if question.expected and question.question_id not in known:
+            if clock.now() >= until:
+                return results, False
+            of_live = live_hit(question)
+            results.append(AskedOfBoth(question.question_id, of_live, hit(tenant.seen_from_beside(), question)))
+    return results, True
 
 
 def askable(tenant: Tenant) -> AskableTenant:
