@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kbfleet.domain.comparison import AskedOfBoth
@@ -16,18 +16,17 @@ from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.workflow import WorkflowFailure
 from kbfleet.ports import Execution
 from kbfleet.usecases import provisioning, rebuilding
-from kbfleet.usecases.rebuilding import CandidateState, RebuildRound
+from kbfleet.usecases.rebuilding import INGESTED_WITHIN, CandidateState, RebuildRound
 from tests.support.fakes import InMemoryExecutions, JobCourse
 from tests.support.fleet import LEASE, Fleet
 from tests.support.samples import ACME, NAMES
 
 READY_WITHIN = timedelta(minutes=15)
-SYNCED_WITHIN = timedelta(hours=46)
 
 
 @dataclass
 class Rebuilding:
-    """The use cases with the ports of a fleet. `executions` are those of `rebuild_tenant`.
+    """The use cases with the ports of a fleet.
 
     Args:
         courses: of the candidate's jobs.
@@ -36,10 +35,10 @@ class Rebuilding:
     fleet: Fleet
     courses: Sequence[JobCourse] = ()
     tenant_id: TenantId = ACME
-    executions: InMemoryExecutions = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.executions = InMemoryExecutions("kbfleet-rebuild-tenant", self.fleet.executions._account)
+    @property
+    def executions(self) -> InMemoryExecutions:
+        return self.fleet.rebuild_executions
 
     @property
     def record(self) -> Tenant:
@@ -201,7 +200,7 @@ class Rebuilding:
             ledger=self.fleet.ledger,
             clock=self.fleet.clock,
             deadline=deadline,
-            within=SYNCED_WITHIN,
+            within=INGESTED_WITHIN,
         )
 
     def compare(self, number: int, execution: Execution) -> Sequence[AskedOfBoth]:
@@ -249,6 +248,7 @@ class Rebuilding:
             try:
                 rebuilding.delete_knowledge(
                     reservation,
+                    alone_from=reservation.alone_from,
                     registry=self.fleet.registry,
                     stores=self.fleet.stores,
                     knowledge_bases=self.fleet.knowledge_bases,
@@ -262,22 +262,33 @@ class Rebuilding:
         raise AssertionError("it is never deleted")
 
     def forget(self, reservation: RebuildReservation, execution: Execution) -> RebuildReservation | None:
-        return rebuilding.forget_knowledge(
-            reservation,
-            execution=execution.arn,
+        live = reservation.of_the_live_one
+        provisioning.ensure_service_role(
+            live,
             registry=self.fleet.registry,
             stores=self.fleet.stores,
             profiles=self.fleet.profiles,
+            knowledge_bases=self.fleet.knowledge_bases,
             service_roles=self.fleet.service_roles,
+            names=NAMES,
+        )
+        return self.forget_again(reservation, execution)
+
+    def forget_again(self, reservation: RebuildReservation, execution: Execution) -> RebuildReservation | None:
+        return rebuilding.forget_knowledge(
+            reservation.of_the_live_one,
+            execution=execution.arn,
+            registry=self.fleet.registry,
             ledger=self.fleet.ledger,
             callbacks=self.fleet.callbacks,
-            names=NAMES,
             clock=self.fleet.clock,
             ready_within=READY_WITHIN,
         )
 
     def mark_failed(self, failure: WorkflowFailure) -> None:
-        rebuilding.mark_rebuild_failed(self.tenant_id, failure, registry=self.fleet.registry)
+        provisioning.mark_tenant_failed(
+            self.tenant_id, failure, registry=self.fleet.registry, announcements=self.fleet.announcements
+        )
 
     # --- whole executions ---
 
@@ -296,7 +307,7 @@ class Rebuilding:
 
     def finish(self, number: int, execution: Execution) -> Tenant:
         """From the wait for its ingestion on."""
-        deadline = self.fleet.clock.now() + SYNCED_WITHIN
+        deadline = self.fleet.clock.now() + INGESTED_WITHIN
         while not self.look(number, execution, deadline).complete:
             self.fleet.tick()
             self.fleet.clock.advance(5)

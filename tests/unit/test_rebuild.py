@@ -160,7 +160,8 @@ class TestRequesting:
     def test_what_is_kept_for_a_rollback_leaves_first(self) -> None:
         after = rebuild.requested(promoted(), replace(PLAN, knowledge_store="MANAGED"), START)
         assert beside(after).role is Role.LEAVING
-        gone = rebuild.forgotten(rebuild.taken_up(after, REBUILDING, START, LEASE), START)
+        taken = rebuild.taken_up(after, REBUILDING, START, LEASE)
+        gone = rebuild.forgotten(rebuild.deleted(taken), START)
         assert (beside(gone).role, beside(gone).record.knowledge) == (Role.CANDIDATE, 3)
         assert (beside(gone).holder, gone.lease is not None) == (REBUILDING, True)
 
@@ -236,7 +237,7 @@ class TestLeaving:
 
     def test_it_is_forgotten_and_its_number_is_never_given_again(self) -> None:
         leaving = rebuild.taken_up(rebuild.stopped(with_candidate(), START), REBUILDING, START, LEASE)
-        gone = rebuild.forgotten(leaving, START)
+        gone = rebuild.forgotten(rebuild.deleted(leaving), START)
         assert (gone.beside, gone.lease) == (None, None)
         assert beside(rebuild.requested(gone, PLAN, START)).record.knowledge == 3
 
@@ -364,7 +365,7 @@ class Life(RuleBasedStateMachine):
         if record.beside.role is not Role.LEAVING:
             return
         self.left.add(record.beside.record.knowledge)
-        self.attempt(lambda: rebuild.forgotten(record, self.now))
+        self.attempt(lambda: rebuild.forgotten(rebuild.deleted(record), self.now))
 
     @rule(late=st.integers(0, 2))
     def fail(self, late: int) -> None:

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         Retriever,
         RetryRuns,
         RoomCounts,
+        SearchPace,
         ServiceRoles,
         Sessions,
         SyncLedger,
@@ -368,6 +369,17 @@ def offboarding_executions() -> Executions:
     return StepFunctionsExecutions(
         boto3.client("stepfunctions", config=_CLIENT),
         state_machine_arn=read(OffboardingExecutionSettings).offboard_tenant_arn,
+    )
+
+
+@cache
+def rebuild_executions() -> Executions:
+    from kbfleet.adapters.step_functions import StepFunctionsExecutions
+    from kbfleet.settings.provisioning import RebuildExecutionSettings
+
+    return StepFunctionsExecutions(
+        boto3.client("stepfunctions", config=_CLIENT),
+        state_machine_arn=read(RebuildExecutionSettings).rebuild_tenant_arn,
     )
 
 
@@ -936,14 +948,24 @@ def question_runs() -> QuestionRuns:
 
 
 @cache
-def question_runner() -> QuestionRunner:
+def search_pace() -> SearchPace:
+    """Of golden questions."""
     from kbfleet.adapters.dynamodb.questions import DynamoDBSearchPace
-    from kbfleet.refused_answers import tell_of_breach
     from kbfleet.settings.questions import QuestionPaceSettings
-    from kbfleet.usecases.question_running import QuestionRunner
 
-    def breached(tenant: AskableTenant, error: IsolationBreached) -> None:
-        tell_of_breach(tenant, error, announcements=announcements, clock=clock)
+    return DynamoDBSearchPace(_table(), read(QuestionPaceSettings).interval)
+
+
+def breached(tenant: AskableTenant, error: IsolationBreached) -> None:
+    """People hear of what a golden question has found that is not the tenant's own."""
+    from kbfleet.refused_answers import tell_of_breach
+
+    tell_of_breach(tenant, error, announcements=announcements, clock=clock)
+
+
+@cache
+def question_runner() -> QuestionRunner:
+    from kbfleet.usecases.question_running import QuestionRunner
 
     return QuestionRunner(
         registry=registry(),
@@ -952,7 +974,7 @@ def question_runner() -> QuestionRunner:
         watches=question_watches(),
         retrievers=retriever,
         answerers=answerer,
-        pace=DynamoDBSearchPace(_table(), read(QuestionPaceSettings).interval),
+        pace=search_pace(),
         runs=question_runs(),
         names=fleet().names,
         clock=clock(),

@@ -838,8 +838,13 @@ class ReconciliationEvent(BaseModel):
 
 
 class WorkflowFailedEvent(BaseModel):
-    detail_type: Literal["Provisioning Failed", "Offboarding Failed"] = Field(alias="detail-type")
+    detail_type: Literal["Provisioning Failed", "Offboarding Failed", "Rebuild Failed"] = Field(alias="detail-type")
     detail: WorkflowFailedDetail
+
+
+class RebuildEndedEvent(BaseModel):
+    detail_type: Literal["Rebuild Ended"] = Field(alias="detail-type")
+    detail: RebuildEndedDetail
 
 
 class IsolationBreachedEvent(BaseModel):

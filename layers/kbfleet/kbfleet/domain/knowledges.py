@@ -88,6 +88,7 @@ class Beside:
         failure: why the last execution has come to nothing.
         told: whether people have heard what became of it.
         following: what is to be built once it is gone.
+        deleted: whether nothing of it is left but this.
         seen_from: whether the record is seen from this one: then it has its fields, and those of the live one are in
             `record`. Never so in what is stored.
     """
@@ -103,6 +104,7 @@ class Beside:
     failure: WorkflowFailure | None = None
     told: bool = True
     following: RebuildPlan | None = None
+    deleted: bool = False
     seen_from: bool = False
 
     @property

@@ -67,6 +67,11 @@ class RebuildReservation(ProvisioningReservation):
     builds: bool
     alone_from: datetime
 
+    @property
+    def of_the_live_one(self) -> ProvisioningReservation:
+        """The same right, to change the resources that are the live knowledge's, too."""
+        return ProvisioningReservation(self.tenant_id, self.fence, self.deadline)
+
 
 def requested(tenant: Tenant, plan: RebuildPlan, now: datetime) -> Tenant:
     """Another knowledge is to be built. One that is kept for a rollback leaves first; a candidate that is built so is
@@ -262,25 +267,34 @@ def stopped(tenant: Tenant, now: datetime) -> Tenant:
     return _written(replace(tenant, beside=replace(_leaving(beside, now), holder=None)), now)
 
 
-def forgotten(tenant: Tenant, now: datetime) -> Tenant:
-    """What was leaving is gone. Where another is to follow, it is the candidate, and the lease stays; else that is
-    given back.
+def deleted(tenant: Tenant) -> Tenant:
+    """Nothing is left of what was leaving but the record of it.
+
+    Args:
+        tenant: as it is seen from wherever.
 
     Raises: LeaseLost: it is not leaving.
     """
     beside = tenant.beside
     if beside is None or beside.role is not Role.LEAVING:
         raise LeaseLost(f"No knowledge of tenant {tenant.tenant_id} is being deleted any more.")
+    return replace(tenant, beside=replace(beside, deleted=True))
+
+
+def forgotten(tenant: Tenant, now: datetime) -> Tenant:
+    """What was leaving is gone. Where another is to follow, it is the candidate, and the lease stays; else that is
+    given back.
+
+    Raises: LeaseLost: it is not deleted.
+    """
+    beside = tenant.beside
+    if beside is None or not beside.deleted:
+        raise LeaseLost(f"No knowledge of tenant {tenant.tenant_id} is being deleted any more.")
     alone = replace(tenant, beside=None)
     if beside.following is None:
         return _written(alone, now)
     following = _with_candidate(alone, beside.following, now)
     return replace(following, beside=replace(following.beside, holder=beside.holder)) if following.beside else alone
-
-
-def without_beside(tenant: Tenant) -> Tenant:
-    """As the record will be once what leaves is forgotten, whatever follows it."""
-    return replace(tenant, beside=None)
 
 
 def failed(tenant: Tenant, failure: WorkflowFailure) -> Tenant:

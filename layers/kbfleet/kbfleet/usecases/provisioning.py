@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kbfleet.domain import rebuild
 from kbfleet.domain.capacity import Scarce
 from kbfleet.domain.errors import (
     AwsRefusal,
@@ -1206,6 +1207,9 @@ def mark_tenant_failed(
     tenant = registry.find(tenant_id)
     if tenant is None:
         return
+    if failure.workflow is Workflow.REBUILD_TENANT:
+        _mark_rebuild_failed(tenant, failure, registry)
+        return
     if tenant.failure is not None and tenant.failure.execution == failure.execution:
         announce_status(tenant, registry=registry, announcements=announcements)
         return
@@ -1219,6 +1223,23 @@ def mark_tenant_failed(
         # A later execution has reserved the tenant in between: the record is its to write.
         return
     announce_status(marked, registry=registry, announcements=announcements)
+
+
+def _mark_rebuild_failed(tenant: Tenant, failure: WorkflowFailure, registry: TenantRegistry) -> None:
+    """The same of an execution that builds, or deletes, what is beside the live knowledge. It has no lease while it
+    waits.
+
+    Raises: NotReadyYet: somebody else has the tenant, or has just written its record.
+    """
+    if tenant.beside is None or tenant.beside.holder != failure.execution:
+        return
+    marked = rebuild.failed(tenant, failure)
+    if marked == tenant:
+        raise NotReadyYet(f"Tenant {tenant.tenant_id} is being worked on: its failed rebuild is written down later.")
+    try:
+        registry.replace(marked, fence=tenant.fence)
+    except ConcurrentUpdate as error:
+        raise NotReadyYet(f"Somebody else has just written the record of tenant {tenant.tenant_id}.") from error
 
 
 def announce_provisioning_failed(
@@ -1237,3 +1258,5 @@ def record_stopped_execution(
             announcements.provisioning_failed(tenant_id, failure)
         case Workflow.OFFBOARD_TENANT:
             announcements.offboarding_failed(tenant_id, failure)
+        case Workflow.REBUILD_TENANT:
+            announcements.rebuild_failed(tenant_id, failure)

@@ -46,13 +46,13 @@ from kbfleet.usecases.provisioning import OUTLIVED_BY_AT_MOST
 from kbfleet.usecases.reservations import (
     execution_name,
     held,
+    keep,
     name_of,
     require_running,
     store_of,
     store_unless_changed,
     without_dead_lease,
 )
-from kbfleet.usecases.service_roles import service_role_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.profiles import ProfileReference
     from kbfleet.domain.questions import GoldenQuestion
     from kbfleet.domain.sync import Sync, Waiter
-    from kbfleet.domain.tenant import Tenant
+    from kbfleet.domain.tenant import ProvisioningReservation, Reservation, Tenant
     from kbfleet.domain.workflow import WorkflowFailure
     from kbfleet.ports import (
         Announcements,
@@ -74,7 +74,6 @@ if TYPE_CHECKING:
         KnowledgeBases,
         Retriever,
         SearchPace,
-        ServiceRoles,
         SyncLedger,
         TaskCallbacks,
         TenantRegistry,
@@ -83,6 +82,8 @@ if TYPE_CHECKING:
     from kbfleet.usecases.profiles import Profiles
     from kbfleet.usecases.reservations import Stores
 
+INGESTED_WITHIN = timedelta(hours=40)
+"""A candidate, behind everybody else's documents: an execution runs for two days at most."""
 _SHORTEST_WAIT, _LONGEST_WAIT = timedelta(seconds=20), timedelta(minutes=10)
 _GROWTH = 0.15
 """Looks at what takes hours are few, and find it ended 15 per cent late at most."""
@@ -322,7 +323,7 @@ def _reservation(tenant: Tenant, now: datetime, ready_within: timedelta) -> Rebu
 
 
 def begin_candidate_sync(
-    reservation: RebuildReservation,
+    reservation: Reservation,
     *,
     execution: str,
     registry: TenantRegistry,
@@ -571,8 +572,9 @@ def promote_knowledge(
 
 
 def delete_knowledge(
-    reservation: RebuildReservation,
+    reservation: Reservation,
     *,
+    alone_from: datetime,
     registry: TenantRegistry,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
@@ -580,6 +582,9 @@ def delete_knowledge(
     clock: Clock,
 ) -> None:
     """Nothing is left of what leaves: no job, no data source, no knowledge base, no index.
+
+    Args:
+        alone_from: see `RebuildReservation`.
 
     Raises:
         LeaseLost.
@@ -589,7 +594,7 @@ def delete_knowledge(
     beside, now = seen.as_recorded().beside, clock.now()
     if beside is None or beside.role is not Role.LEAVING:
         raise LeaseLost(f"Knowledge {reservation.knowledge} of tenant {seen.tenant_id} is not to be deleted.")
-    waits = (reservation.alone_from, rebuild.deletable_from(beside))
+    waits = (alone_from, rebuild.deletable_from(beside))
     until = max(at for at in waits if at is not None)
     if now < until:
         raise NotReadyYet(f"Somebody may use knowledge {seen.knowledge} of tenant {seen.tenant_id} until {until}.")
@@ -597,36 +602,39 @@ def delete_knowledge(
     stop_jobs_of(found, seen.tenant_id, knowledge_bases=knowledge_bases)
     delete_data_sources_of(found, seen.tenant_id, knowledge_bases=knowledge_bases)
     delete_knowledge_bases(found, seen.tenant_id, knowledge_bases=knowledge_bases)
-    store_of(seen, stores).delete(seen.live_knowledge)
+    store = store_of(seen, stores)
+    store.delete(seen.live_knowledge)
+    if beside.record.knowledge_store != seen.as_recorded().knowledge_store:
+        store.dismiss(seen.this_life)
+    keep(seen, rebuild.deleted(seen), registry=registry, clock=clock)
 
 
 def forget_knowledge(
-    reservation: RebuildReservation,
+    reservation: ProvisioningReservation,
     *,
     execution: str,
     registry: TenantRegistry,
-    stores: Stores,
-    profiles: Profiles,
-    service_roles: ServiceRoles,
     ledger: SyncLedger,
     callbacks: TaskCallbacks,
-    names: ResourceNames,
     clock: Clock,
     ready_within: timedelta,
 ) -> RebuildReservation | None:
-    """The record has nothing of what was deleted; its service role may use what is left.
+    """The record has nothing any more of what was deleted.
+
+    Args:
+        reservation: of the live knowledge: the other one is gone.
 
     Returns: the right to build what is to follow it; `None`, and the lease is given back, where nothing is.
 
     Raises: LeaseLost.
     """
     tenant, now = registry.get(reservation.tenant_id), clock.now()
-    number = tenant.beside.record.knowledge if tenant.beside is not None else None
-    if number != reservation.knowledge:
+    beside = tenant.beside
+    if beside is None or beside.role is not Role.LEAVING:
         # This very step has run before, and its answer was lost.
-        own = tenant.beside is not None and tenant.beside.holder == execution and tenant.lease is not None
+        own = beside is not None and beside.holder == execution and tenant.lease is not None
         return _reservation(tenant, now, ready_within) if own else None
-    seen = tenant.held_under(reservation.fence).seen_under(reservation)
+    seen = tenant.held_under(reservation.fence).seen_from_beside()
 
     def answer(waiter: Waiter) -> None:
         callbacks.fail(waiter.task_token, LeaseLost.__name__, f"Knowledge {seen.knowledge} is deleted.")
@@ -635,13 +643,6 @@ def forget_knowledge(
         seen.live_knowledge, lambda sync: sync.laid_to_rest() if sync.version else sync, ledger=ledger, answer=answer
     )
     after = rebuild.forgotten(tenant, now)
-    if service_roles.per_tenant and tenant.knowledge_base_id is not None:
-        # Before the record forgets why the role may more.
-        left = rebuild.without_beside(tenant)
-        role = service_role_of(left, tenant.knowledge_base_id, stores=stores, profiles=profiles, names=names)
-        service_roles.ensure(role)
-        if seen.knowledge_store != tenant.knowledge_store:
-            store_of(seen, stores).dismiss(seen.this_life)
     try:
         registry.replace(after, fence=reservation.fence)
     except ConcurrentUpdate as error:
@@ -650,24 +651,6 @@ def forget_knowledge(
 
 
 # --- when it fails -------------------------------------------------------------------------------
-
-
-def mark_rebuild_failed(tenant_id: TenantId, failure: WorkflowFailure, *, registry: TenantRegistry) -> None:
-    """Writes into the record why the execution has ended, and gives its lease back, if it was this execution's to build
-    or to delete.
-
-    Raises: NotReadyYet: somebody else has the tenant, or has just written its record.
-    """
-    tenant = registry.find(tenant_id)
-    if tenant is None or tenant.beside is None or tenant.beside.holder != failure.execution:
-        return
-    marked = rebuild.failed(tenant, failure)
-    if marked == tenant:
-        raise NotReadyYet(f"Tenant {tenant_id} is being worked on: its failed rebuild cannot be written down now.")
-    try:
-        registry.replace(marked, fence=tenant.fence)
-    except ConcurrentUpdate as error:
-        raise NotReadyYet(f"Somebody else has just written the record of tenant {tenant_id}.") from error
 
 
 def announce_rebuild_failed(tenant_id: TenantId, failure: WorkflowFailure, *, announcements: Announcements) -> None:

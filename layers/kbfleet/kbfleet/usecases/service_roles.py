@@ -25,7 +25,12 @@ def service_role_of(
 
     Raises: ProfileNotFound, KnowledgeStoreNotOffered.
     """
-    each = tenant.each_knowledge()
+    # What was deleted needs no right any more.
+    each = [
+        one
+        for one in tenant.each_knowledge()
+        if one.beside is None or not one.is_seen_from_beside or not one.beside.deleted
+    ]
     chosen = [profiles.models_of(one.profile) for one in each]
     models = [named for named, _ in chosen if named is not None]
     others = [one.knowledge_base_id for one in each if one.knowledge != tenant.knowledge]
