@@ -19,7 +19,6 @@ from kbfleet.contracts.workflows import (
     OffboardTenantInput,
     ProvisionTenantInput,
     RebuildTenantInput,
-    TaskFailure,
 )
 from kbfleet.domain.errors import NotReadyYet, Retryable
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
@@ -355,7 +354,7 @@ def test_a_rebuild_that_deletes_says_at_which_of_its_steps_it_has_failed(
     reserved: dict[str, bool] | None, results: dict[str, object], step: str
 ) -> None:
     data = {"tenant_id": "acme", **({"reserved": reserved} if reserved is not None else {}), **results}
-    progress = ExecutionProgress(**data, failure=TaskFailure(Error="AccessRefused"))
+    progress = ExecutionProgress.model_validate({**data, "failure": {"Error": "AccessRefused"}})
     assert progress.failed_step(Workflow.REBUILD_TENANT) == step
 
 

@@ -11,6 +11,7 @@ import pytest
 from kbfleet.domain.answer import AskableTenant, Inquiry, Source
 from kbfleet.domain.errors import (
     CandidateNotIngested,
+    DataSourceFailed,
     ErasureIncomplete,
     KnowledgeStoreNotOffered,
     LeaseLost,
@@ -18,6 +19,7 @@ from kbfleet.domain.errors import (
     NotReadyYet,
     ProfileNotFound,
     TenantBusy,
+    TenantNotActive,
     TenantSuspended,
 )
 from kbfleet.domain.finding import Disagreement, Finding
@@ -168,6 +170,7 @@ class TestRequesting:
         with pytest.raises(KnowledgeStoreNotOffered):
             run.request(ProfileReference(OFFICE.name, 2))
         assert run.record == before
+        assert run.request(OFFICE).status == "RUNNING"
 
     def test_without_a_profile_it_is_built_by_the_tenants_own(self, run: Rebuilding) -> None:
         run.request()
@@ -188,19 +191,60 @@ class TestRequesting:
         fleet.executions.progress("acme-provisioning", status="ABORTED")
         assert run.reserve(execution).knowledge == 2
 
-    def test_who_provisions_a_tenant_whose_candidate_is_being_made_is_told_that_it_is_busy(
+    def test_who_provisions_a_tenant_whose_candidate_is_being_made_is_told_to_wait_some_minutes(
         self, run: Rebuilding, fleet: Fleet
     ) -> None:
-        run.reserve(run.request(OFFICE))
-        with pytest.raises(TenantBusy):
-            provisioning.start_provisioning(
-                ProvisioningRequest(ACME),
-                registry=fleet.registry,
-                executions=fleet.executions,
-                stores=fleet.stores,
-                clock=fleet.clock,
-                profiles=fleet.profiles,
-            )
+        execution = run.request(OFFICE)
+        reservation = run.reserve(execution)
+        with pytest.raises(TenantBusy, match="some minutes"):
+            _provision(fleet)
+        run.build_under(reservation, execution)
+        assert _provision(fleet).status == "RUNNING"
+
+    def test_a_tenant_that_has_failed_is_rebuilt_once_it_is_active(self, run: Rebuilding, fleet: Fleet) -> None:
+        record = run.record
+        fleet.registry.replace(replace(record, status=TenantStatus.FAILED), fence=record.fence)
+        with pytest.raises(TenantNotActive, match="tenant add acme"):
+            run.request(OFFICE)
+        record = run.record
+        fleet.registry.replace(record.converged("3", fleet.clock.now()), fence=record.fence)
+        assert run.request(OFFICE).status == "RUNNING"
+
+    def test_another_candidate_is_built_once_the_first_is_stopped(self, run: Rebuilding, fleet: Fleet) -> None:
+        execution = run.request(OFFICE)
+        run.build(execution)
+        with pytest.raises(TenantBusy, match="--stop"):
+            run.request()
+        run.executions.progress(execution.name, status="SUCCEEDED")
+        fleet.clock.advance(60)
+        run.run(run.stop())
+        fleet.clock.advance(60)
+        assert run.run(run.request()).knowledge == 3
+
+    def test_who_has_a_data_source_read_another_bucket_is_found_before_anything_is_ingested(
+        self, run: Rebuilding, fleet: Fleet
+    ) -> None:
+        execution = run.request(OFFICE)
+        reservation = run.reserve(execution)
+        run.make_resources(reservation)
+        fleet.ledger.save(fleet.ledger.find(SECOND).not_to_be_trusted())
+        with pytest.raises(DataSourceFailed, match="rebuild the tenant again"):
+            run.begin_sync(reservation, execution)
+        # Ensure Data Source has put it right.
+        fleet.ledger.save(fleet.ledger.find(SECOND).trusted_again(fleet.clock.now()))
+        run.begin_sync(reservation, execution)
+        assert fleet.ledger.find(SECOND).state is SyncState.QUEUED
+
+
+def _provision(fleet: Fleet, profile: ProfileReference | None = None) -> Execution:
+    return provisioning.start_provisioning(
+        ProvisioningRequest(ACME, profile=profile),
+        registry=fleet.registry,
+        executions=fleet.executions,
+        stores=fleet.stores,
+        clock=fleet.clock,
+        profiles=fleet.profiles,
+    )
 
 
 class TestSeenFromBeside:
@@ -329,17 +373,14 @@ class TestOthers:
         assert len(fleet.announcements.held_syncs) == 2
 
     def test_another_profile_is_refused_while_a_candidate_is_there(self, run: Rebuilding, fleet: Fleet) -> None:
-        run.build(run.request(OFFICE))
-        request = ProvisioningRequest(ACME, profile=ProfileReference())
+        execution = run.request(OFFICE)
+        run.build(execution)
         with pytest.raises(TenantBusy, match="is being rebuilt"):
-            provisioning.start_provisioning(
-                request,
-                registry=fleet.registry,
-                executions=fleet.executions,
-                stores=fleet.stores,
-                clock=fleet.clock,
-                profiles=fleet.profiles,
-            )
+            _provision(fleet, ProfileReference())
+        run.executions.progress(execution.name, status="SUCCEEDED")
+        fleet.clock.advance(60)
+        run.run(run.stop())
+        assert _provision(fleet, ProfileReference()).status == "RUNNING"
 
 
 def _unexplained(fleet: Fleet) -> list[Finding]:
