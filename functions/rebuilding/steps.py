@@ -112,7 +112,6 @@ def promote_knowledge(step: CompareKnowledgeInput) -> PromotionResult:
         [each.to_domain() for each in step.asked],
         execution=step.execution,
         registry=bootstrap.registry(),
-        executions=bootstrap.rebuild_executions(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),
         ledger=bootstrap.ledger(),
@@ -148,7 +147,6 @@ def forget_knowledge(step: ForgetKnowledgeInput) -> ForgottenResult:
         execution=step.execution,
         registry=bootstrap.registry(),
         ledger=bootstrap.ledger(),
-        callbacks=bootstrap.callbacks(),
         clock=bootstrap.clock(),
         ready_within=read(ProvisioningSettings).knowledge_base_ready_within,
     )

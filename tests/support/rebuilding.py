@@ -233,7 +233,6 @@ class Rebuilding:
             asked,
             execution=execution.arn,
             registry=self.fleet.registry,
-            executions=self.executions,
             stores=self.fleet.stores,
             knowledge_bases=self.fleet.knowledge_bases,
             ledger=self.fleet.ledger,
@@ -280,7 +279,6 @@ class Rebuilding:
             execution=execution.arn,
             registry=self.fleet.registry,
             ledger=self.fleet.ledger,
-            callbacks=self.fleet.callbacks,
             clock=self.fleet.clock,
             ready_within=READY_WITHIN,
         )

@@ -22,6 +22,7 @@ from kbfleet.domain.errors import (
     CandidateNotIngested,
     ConcurrentUpdate,
     DataSourceFailed,
+    IsolationBreached,
     KbfleetError,
     KnowledgeStoreNotOffered,
     LeaseLost,
@@ -58,11 +59,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from kbfleet.domain.errors import IsolationBreached
     from kbfleet.domain.names import ResourceNames, TenantId
     from kbfleet.domain.profiles import ProfileReference
     from kbfleet.domain.questions import GoldenQuestion
-    from kbfleet.domain.sync import Sync, Waiter
+    from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import ProvisioningReservation, Reservation, Tenant
     from kbfleet.domain.workflow import WorkflowFailure
     from kbfleet.ports import (
@@ -75,7 +75,6 @@ if TYPE_CHECKING:
         Retriever,
         SearchPace,
         SyncLedger,
-        TaskCallbacks,
         TenantRegistry,
         Ticks,
     )
@@ -459,10 +458,11 @@ def compare_knowledge(
         return any(source.document in question.expected for source in sources[:FIRST])
 
     def live_hit(question: GoldenQuestion) -> bool | None:
-        """`None` where the live one cannot be searched: that is nothing that speaks for the candidate."""
+        """`None` where the live one cannot be searched, or holds what is another's, which people hear of: neither says
+        anything for the candidate, or against it."""
         try:
             return hit(tenant, question)
-        except AwsRefusal:
+        except (AwsRefusal, IsolationBreached):
             return None
 
     known = {each.question_id for each in asked}
@@ -531,7 +531,6 @@ def promote_knowledge(
     *,
     execution: str,
     registry: TenantRegistry,
-    executions: Executions,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
     ledger: SyncLedger,
@@ -562,9 +561,8 @@ def promote_knowledge(
             tolerance=beside.plan.tolerance,
             lives=live,
         )
-        free = without_dead_lease(stored, executions, now)
         try:
-            after = rebuild.concluded(free, execution, number, comparison, now)
+            after = rebuild.concluded(stored, execution, number, comparison, now)
             store_unless_changed(stored, after, registry)
         except TenantBusy as error:
             raise NotReadyYet(error.what) from error
@@ -615,7 +613,6 @@ def forget_knowledge(
     execution: str,
     registry: TenantRegistry,
     ledger: SyncLedger,
-    callbacks: TaskCallbacks,
     clock: Clock,
     ready_within: timedelta,
 ) -> RebuildReservation | None:
@@ -636,12 +633,8 @@ def forget_knowledge(
         return _reservation(tenant, now, ready_within) if own else None
     seen = tenant.held_under(reservation.fence).seen_from_beside()
 
-    def answer(waiter: Waiter) -> None:
-        callbacks.fail(waiter.task_token, LeaseLost.__name__, f"Knowledge {seen.knowledge} is deleted.")
-
-    update_sync(
-        seen.live_knowledge, lambda sync: sync.laid_to_rest() if sync.version else sync, ledger=ledger, answer=answer
-    )
+    # Nobody waits in it: executions look at the entry of a candidate.
+    update_sync(seen.live_knowledge, lambda sync: sync.laid_to_rest() if sync.version else sync, ledger=ledger)
     after = rebuild.forgotten(tenant, now)
     try:
         registry.replace(after, fence=reservation.fence)
