@@ -172,6 +172,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "offboarding_executions": lambda: fleet.offboarding_executions,
         "rebuild_executions": lambda: fleet.rebuild_executions,
         "search_pace": lambda: fleet.search_pace,
+        "retriever": lambda *_: fleet.retriever,
         "records": lambda: fleet.records,
         "scheduler": lambda: fleet.scheduler,
         "deletion_check": lambda: fleet.deletion_check,
