@@ -81,6 +81,18 @@ class ProvisioningReservationPayload(ReservationPayload):
         )
 
 
+class ReserveTenantResult(Contract):
+    """What an execution of `provision_tenant` has for its reservation."""
+
+    tenant_id: TenantId
+    fence: int
+    deadline: datetime
+
+    @classmethod
+    def from_domain(cls, reservation: ProvisioningReservation) -> Self:
+        return cls(tenant_id=reservation.tenant_id, fence=reservation.fence, deadline=reservation.deadline)
+
+
 class StepInput(Contract):
     """The input of every step after Reserve Tenant or Fence Off Tenant; all else is in the tenant's record."""
 
