@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kbfleet import bootstrap
 from kbfleet.domain.errors import InvalidInput, LeaseLost, NotReadyYet
 from kbfleet.domain.ingestion_job import Statistics
 from kbfleet.domain.knowledges import Role
@@ -234,3 +236,15 @@ class TestTheApi:
         beside = fleet.registry.get(ACME).beside
         assert beside is not None
         assert beside.role is Role.CANDIDATE
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_job_that_fails_beside_the_live_knowledge_is_nothing_that_askers_notice(
+    fleet: Fleet, acme: None, handler: Callable[[str], Handler], monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    examined: list[object] = []
+    monkeypatch.setattr(bootstrap, "examiner", lambda: SimpleNamespace(examine_after=examined.append))
+    ended = event("triggers/collect_failures")
+    failed = {"outcome": "FAILED", "final": True, "beside": beside, "knowledge": 2 if beside else 1}
+    handler("ingestion/collect_failures")({**ended, "detail": {**ended["detail"], **failed}})
+    assert bool(examined) is not beside
