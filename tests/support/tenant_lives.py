@@ -190,6 +190,10 @@ class Lives:
         assert self.fleet.finish(first, second).status == "SUCCEEDED"
         assert first.status == "SUCCEEDED", first.failures
         self.api("get_rebuild", tenant_id, named=first.name)
+        death = kill_first("PutItem", Moment.AFTER, function="TenantsFunction")
+        with self.fleet.disturbed(death), suppress(TaskFailed):
+            self.api("put_knowledge", tenant_id, body=json.dumps({"live": 1}))
+        self.fleet.invoke("ReconcileFunction", sample("hourly", ""))  # does what was left undone
         for number in (1, 2):
             self.api("put_knowledge", tenant_id, body=json.dumps({"live": number}))
             self.fleet.settle(tenant_id)
