@@ -20,6 +20,7 @@ SCENARIOS = [
     scenarios.provisioning_by_a_profile("S3_VECTORS"),
     scenarios.offboarding(STORES[0]),
     scenarios.restoring("S3_VECTORS", Loss.INDEX),
+    scenarios.rebuilding("S3_VECTORS"),
 ]
 """`make prove` crashes each on every store."""
 
