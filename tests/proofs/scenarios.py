@@ -76,6 +76,7 @@ def scenarios(store: str) -> list[Scenario]:
         provisioning_by_a_profile(store),
         provisioning_again(store),
         offboarding(store),
+        offboarding_while_rebuilt(store),
         offboarding_when_due(store),
         held_sync(store),
         rebuilding(store),
@@ -611,6 +612,17 @@ def offboarding(store: str) -> Scenario:
 
 
 @cache
+def offboarding_while_rebuilt(store: str) -> Scenario:
+    """The same, of a tenant whose candidate is being ingested."""
+    return replace(
+        offboarding(store),
+        name="offboarding in the midst of a rebuild",
+        source=f"offboarding_while_rebuilt({store!r})",
+        prepare=partial(_prepare_rebuild_under_way, store),
+    )
+
+
+@cache
 def offboarding_when_due(store: str) -> Scenario:
     """The same, whose retention period is over, started by the daily round."""
     return Scenario(
@@ -643,6 +655,18 @@ def _run_daily_round(fleet: VirtualFleet) -> Execution:
 def _offboardings(fleet: VirtualFleet) -> list[Execution]:
     machine = fleet.machine_arn("offboard_tenant")
     return [each for each in fleet.step_functions.executions.values() if each.machine == machine]
+
+
+def _prepare_rebuild_under_way(store: str, fleet: VirtualFleet) -> None:
+    """Whose execution has died: no scenario begins with one at work."""
+    _prepare_documents(store, fleet)
+    execution = _rebuild(fleet, keep_hours=24)
+    fleet.timeline.run_until(lambda: "Await Candidate" in execution.states, within=AN_HOUR)
+    fleet.stop(execution, announced=False)
+    fleet.settle(TENANT)
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    assert tenant.beside is not None
 
 
 def _prepare_documents(store: str, fleet: VirtualFleet) -> None:
