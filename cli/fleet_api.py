@@ -62,6 +62,7 @@ from kbfleet.contracts.questions import (
     QuestionStandsBody,
     RequestedRunBody,
 )
+from kbfleet.contracts.rebuilds import RebuildBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import UsageBody
 from kbfleet.domain.document_names import MAX_KEY_BYTES, appearance, document_id
@@ -308,6 +309,24 @@ class FleetApi:
 
     def offboarding(self, tenant_id: TenantId, execution: str) -> ExecutionBody:
         return self._signed(ExecutionBody, "GET", f"/tenants/{tenant_id}/offboardings/{quote(execution)}")
+
+    def rebuild(
+        self, tenant_id: TenantId, profile: ProfileName | None, *, keep_hours: int, tolerance: int, compare_only: bool
+    ) -> RebuildBody:
+        """Has another knowledge built beside the one that answers."""
+        wanted = {"keep_hours": keep_hours, "tolerance": tolerance, "compare_only": compare_only}
+        body: dict[str, object] = wanted | ({"profile": profile} if profile is not None else {})
+        return self._signed(RebuildBody, "PUT", f"/tenants/{tenant_id}/rebuild", body)
+
+    def stop_rebuild(self, tenant_id: TenantId) -> RebuildBody:
+        return self._signed(RebuildBody, "DELETE", f"/tenants/{tenant_id}/rebuild")
+
+    def rebuilding(self, tenant_id: TenantId, execution: str) -> ExecutionBody:
+        return self._signed(ExecutionBody, "GET", f"/tenants/{tenant_id}/rebuilds/{quote(execution)}")
+
+    def roll_back(self, tenant_id: TenantId, knowledge: int) -> TenantBody:
+        """Has the knowledge of that number answer, which was live before."""
+        return self._signed(TenantBody, "PUT", f"/tenants/{tenant_id}/knowledge", {"live": knowledge})
 
     def suspend(self, tenant_id: TenantId) -> TenantBody:
         return self._signed(TenantBody, "PUT", f"/tenants/{tenant_id}/suspension", {})

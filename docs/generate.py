@@ -224,6 +224,7 @@ def _diagram_of(name: str) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "diagram of provision_tenant": lambda: _diagram_of("provision_tenant"),
     "diagram of offboard_tenant": lambda: _diagram_of("offboard_tenant"),
+    "diagram of rebuild_tenant": lambda: _diagram_of("rebuild_tenant"),
     "corrections": corrections,
     "facts": facts,
     "operations": operations,

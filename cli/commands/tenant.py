@@ -18,9 +18,11 @@ from cli.fleet_api import FleetApi, Refused
 from cli.progress import Progress, Show, watch
 from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
 from kbfleet.contracts.questions import QuestionStandBody
+from kbfleet.contracts.rebuilds import AN_HOUR, MAX_KEEP_HOURS, BesideBody, ComparisonBody, MeasuredBody
 from kbfleet.contracts.tenants import ExecutionBody, ListedTenantBody, TenantBody, TenantsBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion_job import Outcome
+from kbfleet.domain.knowledges import KEPT_FOR, TOLERANCE, Role
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.printable import printable
 from kbfleet.domain.profiles import ProfileName
@@ -222,6 +224,7 @@ def _details(body: TenantBody, stand: QuestionStandBody | None) -> Details:
         ("Knowledge base", _known(body.knowledge_base_id)),
         ("Data source", _known(body.data_source_id)),
         ("Knowledge store", _known(body.knowledge_store)),
+        ("Knowledge", _knowledge(body)),
         ("Profile", f"{body.profile}, version {body.profile_version}" if body.profile_version else str(body.profile)),
         ("Synced at", moment(body.sync.synced_at) if body.sync.synced_at else "never"),
         ("Pending changes", f"since {moment(body.sync.pending_since)}" if body.sync.pending_since else "none"),
@@ -289,6 +292,15 @@ def _way_out(body: TenantBody) -> Iterator[tuple[str, str]]:
         yield "Taken back", f"not any more: its deletion began at {moment(began)}"
     else:
         yield "Taken back", f"by `kbfleet tenant resume {body.tenant_id}`, until its deletion begins"
+
+
+def _knowledge(body: TenantBody) -> str:
+    """Which one answers, and what is beside it."""
+    if body.beside is None:
+        return str(body.knowledge)
+    failed = f"; [red]failed at {literal(body.beside.failure.step)}[/]" if body.beside.failure is not None else ""
+    kept = f", kept until {moment(body.beside.keep_until)}" if body.beside.keep_until is not None else ""
+    return f"{body.knowledge}; beside it {body.beside.knowledge}, {body.beside.role}{kept}{failed}"
 
 
 def _known(value: str | None) -> str:
@@ -361,6 +373,129 @@ def _shown_of_resumption(body: TenantBody) -> Iterator[RenderableType]:
         )
     else:
         yield f"{DONE} Tenant {body.tenant_id} is in service again."
+
+
+@app.command()
+def rebuild(
+    tenant: Tenant,
+    profile: Annotated[
+        ProfileName | None,
+        typer.Option(
+            parser=ProfileName,
+            metavar="PROFILE",
+            help="By which its documents are read, in the profile's newest version. By default, its own.",
+        ),
+    ] = None,
+    keep_hours: Annotated[
+        int,
+        typer.Option(help="Hours for which what does not answer is kept, for a rollback.", min=0, max=MAX_KEEP_HOURS),
+    ] = KEPT_FOR // AN_HOUR,
+    tolerate: Annotated[
+        int,
+        typer.Option(help="Percentage points by which fewer golden questions may find their document.", min=0, max=100),
+    ] = TOLERANCE,
+    compare_only: Annotated[
+        bool, typer.Option("--compare-only", help="Promote nothing: say what would be better, and what worse.")
+    ] = False,
+    stop_it: Annotated[
+        bool, typer.Option("--stop", help="End the rebuild, and delete what it has built so far.")
+    ] = False,
+    wait: Wait = True,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Read all of a tenant's documents anew, beside what answers, and promote that when it is not worse.
+
+    The tenant is asked all the while. It is paid for as a first ingestion of all its documents is."""
+    api = FleetApi.of_stack(stack, region)
+    if stop_it:
+        started = api.stop_rebuild(tenant)
+    else:
+        started = api.rebuild(tenant, profile, keep_hours=keep_hours, tolerance=tolerate, compare_only=compare_only)
+    if wait:
+        _watch_rebuild(api, tenant, started.execution)
+    body = api.tenant(tenant)
+    present(body, lambda body: _shown_of_rebuild(body, stopped=stop_it), as_json=as_json)
+    beside = body.beside
+    comparison = beside.comparison if beside is not None and beside.role is Role.CANDIDATE else None
+    if comparison is not None and comparison.refusals:
+        stop(f"The candidate of tenant {tenant} is not promoted: {' '.join(comparison.refusals)}")
+
+
+def _watch_rebuild(api: FleetApi, tenant: TenantId, name: str) -> None:
+    """Until the execution has ended."""
+
+    def look(show: Show) -> ExecutionBody | None:
+        execution = api.rebuilding(tenant, name)
+        if execution.status not in {"RUNNING", "SUCCEEDED"}:
+            stop(f"Rebuilding {tenant} {execution.status} at {execution.step}: {execution.reason}")
+        show(execution.step or "starting")
+        return execution if execution.status == "SUCCEEDED" else None
+
+    watch(f"Rebuilding {tenant}", look)
+
+
+def _shown_of_rebuild(body: TenantBody, *, stopped: bool) -> Iterator[RenderableType]:
+    beside, tenant = body.beside, body.tenant_id
+    if beside is None:
+        done = "is stopped, and nothing of it is left" if stopped else "has ended"
+        yield f"{DONE} The rebuild of tenant {tenant} {done}: knowledge {body.knowledge} answers."
+        return
+    if beside.comparison is not None:
+        yield _comparison(beside.comparison)
+    yield from _shown_of_both(body, beside)
+
+
+def _shown_of_both(body: TenantBody, beside: BesideBody) -> Iterator[str]:
+    """Which knowledge answers, and what becomes of the other."""
+    tenant = body.tenant_id
+    if beside.role is Role.RETIRED:
+        yield f"{DONE} Knowledge {body.knowledge} of tenant {tenant} answers, by profile {body.profile}."
+        if beside.keep_until is not None:
+            yield (
+                f"Knowledge {beside.knowledge} is kept until {moment(beside.keep_until)}; until then, "
+                f"`kbfleet tenant rollback {tenant}` has it answer again."
+            )
+    elif beside.role is Role.LEAVING:
+        yield f"Knowledge {beside.knowledge} of tenant {tenant} is being deleted; knowledge {body.knowledge} answers."
+    elif beside.keep_until is not None:
+        yield (
+            f"Knowledge {body.knowledge} of tenant {tenant} answers as before. The candidate is kept until "
+            f"{moment(beside.keep_until)}; `kbfleet tenant rebuild {tenant} --stop` deletes it now."
+        )
+    else:
+        yield f"The candidate of tenant {tenant} is being built; knowledge {body.knowledge} answers."
+
+
+def _comparison(comparison: ComparisonBody) -> Listing:
+    def row(what: str, measured: MeasuredBody | None) -> tuple[str, str, str]:
+        if measured is None:
+            return what, "nothing was live", "—"
+        documents = f"{measured.documents:,}" if measured.documents is not None else "not known"
+        return what, documents, f"{measured.found} of {measured.asked}" if measured.asked else "none asked"
+
+    rows = [row("Live before", comparison.live), row("Candidate", comparison.candidate)]
+    worse, better = (", ".join(ids) or "none" for ids in (comparison.worse, comparison.better))
+    return Listing(
+        [Column("Knowledge"), Column("Documents answered from"), Column("Golden questions that find theirs")],
+        rows,
+        caption=f"Compared at {moment(comparison.at)}. Worse: {worse}. Better: {better}.",
+    )
+
+
+@app.command()
+def rollback(tenant: Tenant, as_json: Json = False, stack: Stack = DEFAULT_STACK, region: Region = None) -> None:
+    """Have the knowledge answer again that was live before the last rebuild, or the last rollback."""
+    api = FleetApi.of_stack(stack, region)
+    kept = api.tenant(tenant).beside
+    if kept is None or kept.role is not Role.RETIRED:
+        stop(f"Tenant {tenant} has no knowledge that was live before and is kept.", BAD_INPUT)
+    present(
+        api.roll_back(tenant, kept.knowledge),
+        lambda body: _shown_of_both(body, body.beside) if body.beside is not None else (),
+        as_json=as_json,
+    )
 
 
 @app.command()

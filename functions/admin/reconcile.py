@@ -1,6 +1,7 @@
 """Trigger: an hourly and a daily schedule, `POST /reconciliations`, `GET /tenants/{tenant_id}/diagnosis`, and
 CollectFailuresFunction when a job has failed. Says where records and resources do not agree, and what is wrong with a
-tenant. By the schedules, the deletions that are due are started, too: first, so that nothing else keeps them from it.
+tenant. By the schedules, the deletions and rebuilds that are due are started, too: first, so that nothing else keeps
+them from it.
 """
 
 from collections.abc import Set
@@ -24,6 +25,7 @@ from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.telemetry import report_rooms
 from kbfleet.usecases.capacity import count_rooms
 from kbfleet.usecases.offboarding import start_due_deletions
+from kbfleet.usecases.rebuilding import start_due_rebuilds
 from kbfleet.usecases.reconciliation import reconcile
 
 _ANSWERED_WITHIN = timedelta(seconds=7)
@@ -34,6 +36,9 @@ _REPAIRED_WITHIN = timedelta(seconds=20)
 _LEFT_AT_THE_END = timedelta(seconds=60)
 _DELETIONS_AT_MOST = 100
 """That a round starts: what they call is throttled for the whole account, and others work there, too."""
+_REBUILDS_AT_MOST = 20
+"""As many as a round may have beside each other, and more than there is room for."""
+_FOR_REBUILDS = timedelta(seconds=60)
 _FOR_DELETIONS = timedelta(seconds=300)
 """Of the function's 900 seconds, at most; reconciling has the rest."""
 
@@ -147,6 +152,32 @@ def _start_due_deletions() -> None:
         raise error
 
 
+def _start_due_rebuilds() -> None:
+    """Has executions go on with what is beside tenants' live knowledge, and delete what was kept for long enough.
+
+    Raises: as `_start_due_deletions`.
+    """
+    clock = bootstrap.clock()
+    done = start_due_rebuilds(
+        registry=bootstrap.registry(),
+        executions=bootstrap.rebuild_executions(),
+        ledger=bootstrap.ledger(),
+        ticks=bootstrap.ticks(),
+        announcements=bootstrap.announcements(),
+        clock=clock,
+        at_most=_REBUILDS_AT_MOST,
+        until=clock.now() + _FOR_REBUILDS,
+    )
+    for tenant_id in done.started:
+        logger.info("Something is due beside the live knowledge, and an execution is started", tenant_id=tenant_id)
+    for tenant_id, error in done.refused:
+        logger.error("What is due beside a live knowledge could not be started", tenant_id=tenant_id, reason=str(error))
+    if done.left_over:
+        logger.warning("Knowledge that is due is left to the next round", left_over=done.left_over)
+    for _, error in done.refused:
+        raise error
+
+
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     if "httpMethod" in event:
@@ -162,6 +193,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | N
     looking_in = not event.get("hourly") or bootstrap.isolation_look().under_way
     try:
         _start_due_deletions()
+        _start_due_rebuilds()
     finally:
         report = _reconcile(until, looking_in=looking_in)
     unlisted = [*report.unlisted, *_uncounted({loss.name for loss in report.shared_losses})]

@@ -1,5 +1,5 @@
 """Trigger: `/tenants`, signed with IAM. What the operator does: list, provision, look, sync, try documents again,
-suspend, resume, offboard."""
+suspend, resume, rebuild, roll back, offboard."""
 
 from datetime import timedelta
 from http import HTTPStatus
@@ -11,6 +11,7 @@ from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import DocumentRetryBody
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
+from kbfleet.contracts.rebuilds import AN_HOUR, RebuildBody, RebuildRequest, RollbackRequest
 from kbfleet.contracts.tenants import (
     ExecutionBody,
     OffboardingBody,
@@ -43,6 +44,7 @@ from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
 from kbfleet.usecases.offboarding import request_offboarding
 from kbfleet.usecases.provisioning import go_on_with_deletions, start_provisioning
+from kbfleet.usecases.rebuilding import request_rebuild, roll_back, stop_rebuild
 from kbfleet.usecases.reservations import can_be_an_execution_of
 from kbfleet.usecases.tenant_listing import list_tenants
 
@@ -159,12 +161,63 @@ def delete_suspension(request: Request) -> HttpResponse:
     return _tenant(tenant)
 
 
+def put_rebuild(request: Request) -> HttpResponse:
+    """Builds another knowledge beside the one that answers; a body need not be there."""
+    body = parse_json(RebuildRequest, request["body"] or "{}")
+    tenant, execution = request_rebuild(
+        _tenant_id(request),
+        profile=_profile(body.profile),
+        keep=body.keep_hours * AN_HOUR,
+        tolerance=body.tolerance,
+        compare_only=body.compare_only,
+        registry=bootstrap.registry(),
+        executions=bootstrap.rebuild_executions(),
+        stores=bootstrap.stores(),
+        profiles=bootstrap.profiles(),
+        clock=bootstrap.clock(),
+    )
+    logger.info("A rebuild runs", tenant_id=tenant.tenant_id, execution=execution.name)
+    return respond(RebuildBody.from_domain(tenant, execution.name), HTTPStatus.ACCEPTED)
+
+
+def delete_rebuild(request: Request) -> HttpResponse:
+    """Deletes the candidate."""
+    tenant, execution = stop_rebuild(
+        _tenant_id(request),
+        registry=bootstrap.registry(),
+        executions=bootstrap.rebuild_executions(),
+        clock=bootstrap.clock(),
+    )
+    logger.info("The rebuild is stopped", tenant_id=tenant.tenant_id, execution=execution.name)
+    return respond(RebuildBody.from_domain(tenant, execution.name), HTTPStatus.ACCEPTED)
+
+
+def put_knowledge(request: Request) -> HttpResponse:
+    """Has the knowledge of that number answer, which was live before."""
+    tenant = roll_back(
+        _tenant_id(request),
+        parse_json(RollbackRequest, request["body"] or "{}").live,
+        registry=bootstrap.registry(),
+        executions=bootstrap.rebuild_executions(),
+        ledger=bootstrap.ledger(),
+        ticks=bootstrap.ticks(),
+        announcements=bootstrap.announcements(),
+        clock=bootstrap.clock(),
+    )
+    logger.info("Another knowledge answers", tenant_id=tenant.tenant_id, knowledge=tenant.knowledge)
+    return _tenant(tenant)
+
+
 def get_provisioning(request: Request) -> HttpResponse:
     return _execution(request, bootstrap.executions())
 
 
 def get_offboarding(request: Request) -> HttpResponse:
     return _execution(request, bootstrap.offboarding_executions())
+
+
+def get_rebuild(request: Request) -> HttpResponse:
+    return _execution(request, bootstrap.rebuild_executions())
 
 
 def _execution(request: Request, executions: Executions) -> HttpResponse:
@@ -177,8 +230,9 @@ def _execution(request: Request, executions: Executions) -> HttpResponse:
         described = executions.describe(execution)
     except ResourceMissing as error:
         raise unknown from error
-    failure = tenant.failure if tenant is not None and tenant.failure is not None else None
-    own = failure if failure is not None and failure.execution == described.arn else None
+    beside = tenant.beside.failure if tenant is not None and tenant.beside is not None else None
+    failures = (tenant.failure if tenant is not None else None, beside)
+    own = next((each for each in failures if each is not None and each.execution == described.arn), None)
     return respond(ExecutionBody.from_domain(described, own))
 
 
@@ -288,6 +342,10 @@ ROUTES = {
     ("DELETE", "/tenants/{tenant_id}/suspension"): Route(delete_suspension),
     ("GET", "/tenants/{tenant_id}/provisionings/{execution}"): Route(get_provisioning),
     ("GET", "/tenants/{tenant_id}/offboardings/{execution}"): Route(get_offboarding),
+    ("PUT", "/tenants/{tenant_id}/rebuild"): Route(put_rebuild),
+    ("DELETE", "/tenants/{tenant_id}/rebuild"): Route(delete_rebuild),
+    ("GET", "/tenants/{tenant_id}/rebuilds/{execution}"): Route(get_rebuild),
+    ("PUT", "/tenants/{tenant_id}/knowledge"): Route(put_knowledge),
     ("GET", "/tenants/{tenant_id}"): Route(get_tenant),
     ("POST", "/tenants/{tenant_id}/syncs"): Route(post_sync),
     ("DELETE", "/tenants/{tenant_id}/syncs"): Route(delete_sync),

@@ -36,9 +36,10 @@ def _count(job: JobStateChange) -> None:
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     job = parse(JobStateChangeEvent, event).detail.to_domain()
     logger.append_keys(tenant_id=job.tenant_id, ingestion_job_id=job.ingestion_job_id)
-    if job.outcome is Outcome.FAILED and job.final:
-        # A job that failed for a passing cause is tried again by itself: only what stays broken is news. This comes
-        # first: what fails behind it must not keep people from hearing of it.
+    if job.outcome is Outcome.FAILED and job.final and not job.beside:
+        # A job that failed for a passing cause is tried again by itself: only what stays broken is news; and nobody is
+        # answered from what is beside the live knowledge. This comes first: what fails behind it must not keep people
+        # from hearing of it.
         bootstrap.examiner().examine_after(job)
     report = bootstrap.failure_collector().collect(job)
     # Behind the collecting: when that fails the event comes again, and the job would be counted twice.

@@ -24,6 +24,7 @@ from kbfleet.contracts.events import (
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
     QUESTIONS_JUDGED,
+    REBUILD_FAILED,
     SYNC_HELD,
     TENANT_DIAGNOSED,
     DocumentFailuresEvent,
@@ -48,7 +49,7 @@ _LONGEST_NOTIFICATION_MILLISECONDS = 15_000
 
 def _signals(event: dict[str, Any]) -> tuple[Signal, ...]:
     deployment, kind = bootstrap.deployment(), event["detail-type"]
-    if kind in {PROVISIONING_FAILED, OFFBOARDING_FAILED}:
+    if kind in {PROVISIONING_FAILED, OFFBOARDING_FAILED, REBUILD_FAILED}:
         failed = parse(WorkflowFailedEvent, event).detail
         return signals.of_workflow_failure(failed.tenant_id, failed.to_domain(), deployment)
     if kind == DOCUMENT_FAILURES:

@@ -13,8 +13,8 @@ from kbfleet.contracts.workflows import (
     EnsureKnowledgeStoreInput,
     KnowledgeBaseResult,
     KnowledgeStoreResult,
-    ProvisioningReservationPayload,
     ReserveTenantInput,
+    ReserveTenantResult,
     RunFirstSyncInput,
     ServiceRoleResult,
     StepInput,
@@ -30,7 +30,7 @@ from kbfleet.usecases import provisioning
 
 
 @workflow_step(ReserveTenantInput)
-def reserve_tenant(step: ReserveTenantInput) -> ProvisioningReservationPayload:
+def reserve_tenant(step: ReserveTenantInput) -> ReserveTenantResult:
     """State "Reserve Tenant": registers the tenant and takes its lease for this execution."""
     settings = read(ProvisioningSettings)
     reservation = provisioning.reserve_tenant(
@@ -45,7 +45,7 @@ def reserve_tenant(step: ReserveTenantInput) -> ProvisioningReservationPayload:
         lease=settings.lease,
         ready_within=settings.knowledge_base_ready_within,
     )
-    return ProvisioningReservationPayload.from_domain(reservation)
+    return ReserveTenantResult.from_domain(reservation)
 
 
 @workflow_step(StepInput)

@@ -9,10 +9,13 @@ import pytest
 
 from kbfleet.adapters.dynamodb.table import Table
 from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRegistry
+from kbfleet.domain.comparison import Comparison, Measure
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, Remainder
 from kbfleet.domain.errors import ConcurrentUpdate, TenantNotFound
+from kbfleet.domain.knowledges import Beside, RebuildPlan, Role
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import DEFAULT_PROFILE, ProfileName, ProfileReference
+from kbfleet.domain.questions import QuestionId
 from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Lease, Offboarding, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
@@ -68,6 +71,19 @@ class TenantRegistrySuite:
         assert following(ids[1], 2) == ids[2:4]
         assert following(TenantId("tenant-2-gone"), 9) == ids[3:]
         assert following(ids[4], 9) == []
+
+    def test_one_with_a_knowledge_beside_the_live_one_is_stored_as_it_is_recorded_and_not_as_it_is_seen(
+        self, registry: TenantRegistry
+    ) -> None:
+        plan = RebuildPlan(START, "MANAGED", ProfileReference(ProfileName("office"), 2), timedelta(hours=24))
+        comparison = Comparison(START, Measure(3, 1, 0), Measure(3, 1, 1), (QuestionId("q0001"),), (), ("Worse.",))
+        beside = Beside(plan.candidate(2), Role.CANDIDATE, START, plan, comparison=comparison, following=plan)
+        record = replace(MINIMAL, beside=beside, last_knowledge=2)
+        registry.create(record)
+        assert registry.get(ACME) == record
+        with pytest.raises(RuntimeError, match="seen from beside"):
+            registry.replace(record.seen_from_beside(), fence=record.fence)
+        assert registry.get(ACME) == record
 
     def test_the_users_of_a_profile_are_found_without_looking_at_others(self, registry: TenantRegistry) -> None:
         office, other = (ProfileReference(ProfileName(name), 1) for name in ("office", "office-2"))

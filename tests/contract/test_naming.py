@@ -10,18 +10,30 @@ from types import ModuleType
 
 import pytest
 
-from kbfleet.usecases import offboarding, provisioning
+from kbfleet.usecases import offboarding, provisioning, rebuilding
 from tests.support.template import REPOSITORY, STATE_MACHINES, definition, handler, handler_place, resources
 
-# Where a state's code is: in the folder and the module of what the state machine does. Both end in Mark Tenant Failed.
-HOMES = {"provision_tenant": provisioning, "offboard_tenant": offboarding}
+# Where a state's code is: in the folder and the module of what the state machine does. All end in Mark Tenant Failed.
+HOMES = {"provision_tenant": provisioning, "offboard_tenant": offboarding, "rebuild_tenant": rebuilding}
 TASKS = [
     (machine, name)
     for machine in STATE_MACHINES
     for name, state in definition(machine)["States"].items()
     if state["Type"] == "Task"
 ]
-SHARED = {"Mark Tenant Failed": provisioning}
+# What makes a knowledge is the same for the first and for a candidate.
+SHARED = dict.fromkeys(
+    (
+        "Check Capacity",
+        "Ensure Service Role",
+        "Ensure Knowledge Store",
+        "Ensure Knowledge Base",
+        "Narrow Service Role",
+        "Ensure Data Source",
+        "Mark Tenant Failed",
+    ),
+    provisioning,
+)
 FUNCTIONS = resources("AWS::Serverless::Function")
 
 

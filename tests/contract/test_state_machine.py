@@ -10,10 +10,20 @@ import pytest
 from pydantic import BaseModel
 
 from functions.offboarding.steps import FOR_THE_LAST_PAGE
-from kbfleet.contracts.workflows import OFFBOARDING_STEPS, PROVISIONING_STEPS, OffboardTenantInput, ProvisionTenantInput
+from functions.rebuilding.steps import FOR_THE_LAST_QUESTION
+from kbfleet.contracts.workflows import (
+    OFFBOARDING_STEPS,
+    PROVISIONING_STEPS,
+    REBUILDING_STEPS,
+    ExecutionProgress,
+    OffboardTenantInput,
+    ProvisionTenantInput,
+    RebuildTenantInput,
+)
 from kbfleet.domain.errors import NotReadyYet, Retryable
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import BUCKET_SETTLES_WITHIN, MAX_RETENTION_DAYS, OVERDUE_AFTER, RESOURCES_VERSION
+from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.provisioning import OUTLIVED_BY_AT_MOST
 from tests.support.template import (
     STATE_MACHINES,
@@ -27,10 +37,23 @@ from tests.support.template import (
 
 EVERY_STATE = [(machine, name) for machine in STATE_MACHINES for name in definition(machine)["States"]]
 TASKS = [(machine, name) for machine, name in EVERY_STATE if definition(machine)["States"][name]["Type"] == "Task"]
-STEPS = {"provision_tenant": PROVISIONING_STEPS, "offboard_tenant": OFFBOARDING_STEPS}
-INPUTS: dict[str, type[BaseModel]] = {"provision_tenant": ProvisionTenantInput, "offboard_tenant": OffboardTenantInput}
+STEPS = {
+    "provision_tenant": PROVISIONING_STEPS,
+    "offboard_tenant": OFFBOARDING_STEPS,
+    "rebuild_tenant": REBUILDING_STEPS,
+}
+INPUTS: dict[str, type[BaseModel]] = {
+    "provision_tenant": ProvisionTenantInput,
+    "offboard_tenant": OffboardTenantInput,
+    "rebuild_tenant": RebuildTenantInput,
+}
 USING_A_ROLE = {"Ensure Knowledge Base"}
-REPORTING = {"Mark Tenant Failed", "Announce Provisioning Failed", "Announce Offboarding Failed"}
+REPORTING = {
+    "Mark Tenant Failed",
+    "Announce Provisioning Failed",
+    "Announce Offboarding Failed",
+    "Announce Rebuild Failed",
+}
 
 # Source: AWS documentation, "Handle transient Lambda service exceptions" among the best practices of Step Functions.
 TIMEOUT = ["States.Timeout"]
@@ -133,7 +156,11 @@ class TestEveryTask:
         # Neither an offboarding that was taken back has failed, nor a provisioning that one came before.
         taken_back = [{"ErrorEquals": ["LeaseLost"], "ResultPath": "$.failure", "Next": "Offboarding Superseded"}]
         leaving = [{"ErrorEquals": ["TenantOffboarding"], "ResultPath": "$.failure", "Next": "Provisioning Superseded"}]
-        by_machine = {"offboard_tenant": taken_back} if name not in REPORTING else {}
+        # Nor a rebuild: the tenant is out of service, somebody has stopped it, or there is nothing to do.
+        decided = [{"ErrorEquals": ["LeaseLost"], "ResultPath": "$.failure", "Next": "Rebuild Superseded"}]
+        if name == "Reserve Rebuild":
+            decided = [{**decided[0], "ErrorEquals": ["LeaseLost", "TenantOffboarding", "TenantOffboarded"]}]
+        by_machine = {"offboard_tenant": taken_back, "rebuild_tenant": decided} if name not in REPORTING else {}
         assert by_name == (leaving if name == "Reserve Tenant" else by_machine.get(machine, []))
 
     def test_failures_are_reported_and_a_failed_report_does_not_hide_them(self, machine: str, name: str) -> None:
@@ -159,6 +186,7 @@ class TestEveryTask:
 WITH_A_BUCKET = {
     "provision_tenant": {"Ensure Bucket"},
     "offboard_tenant": {"Refuse Uploads", "Delete Bucket"},
+    "rebuild_tenant": set[str](),
 }
 """The states that meet a bucket which was just made, or a name that is not free yet."""
 
@@ -208,6 +236,7 @@ def test_a_task_that_waits_for_a_token_hands_it_on_and_asks_again_but_not_for_ev
     [
         ("provision_tenant", "ReserveTenantFunction", "LEASE_SECONDS"),
         ("offboard_tenant", "FenceOffTenantFunction", "OFFBOARDING_LEASE_SECONDS"),
+        ("rebuild_tenant", "ReserveRebuildFunction", "LEASE_SECONDS"),
     ],
 )
 def test_a_machine_has_a_timeout_and_the_lease_outlasts_it(machine: str, function: str, variable: str) -> None:
@@ -308,3 +337,26 @@ def test_a_machine_may_invoke_its_functions_and_no_other(machine: str) -> None:
     given = properties(resource_of(machine))["DefinitionSubstitutions"]
     functions = [value for name, value in given.items() if name.endswith("Arn")]
     assert sorted(map(str, invoking["Resource"])) == sorted(map(str, functions))
+
+
+@pytest.mark.parametrize(
+    ("reserved", "results", "step"),
+    [
+        (None, {}, "Reserve Rebuild"),
+        ({"builds": True}, {}, "Check Capacity"),
+        ({"builds": True}, {"capacity": {}, "service_role": {}}, "Ensure Knowledge Store"),
+        ({"builds": False, "deleted": False}, {}, "Delete Knowledge"),
+        ({"builds": False, "deleted": True}, {}, "Ensure Service Role"),
+        ({"builds": False, "deleted": True}, {"service_role": {}}, "Forget Knowledge"),
+    ],
+)
+def test_a_rebuild_that_deletes_says_at_which_of_its_steps_it_has_failed(
+    reserved: dict[str, bool] | None, results: dict[str, object], step: str
+) -> None:
+    data = {"tenant_id": "acme", **({"reserved": reserved} if reserved is not None else {}), **results}
+    progress = ExecutionProgress.model_validate({**data, "failure": {"Error": "AccessRefused"}})
+    assert progress.failed_step(Workflow.REBUILD_TENANT) == step
+
+
+def test_a_part_of_a_comparison_has_time_for_its_last_question() -> None:
+    assert function_property("CompareKnowledgeFunction", "Timeout") > FOR_THE_LAST_QUESTION.total_seconds() + 20

@@ -338,6 +338,9 @@ class TestPermissions:
             "RequestScheduledSyncsFunction",
             "FindExternalJobsFunction",
             "CheckDeletionsFunction",
+            "BeginCandidateSyncFunction",
+            "PromoteKnowledgeFunction",
+            "ReconcileFunction",
         }
 
     def test_the_tenants_data_are_read_by_ask_by_bedrock_and_by_who_shows_nothing_of_them(self) -> None:
@@ -398,7 +401,13 @@ class TestPermissions:
                     [{"Ref": "AskFunctionRole"}, {"Ref": "RunQuestionsFunctionRole"}],
                 ]
             }
-        own = [{"Ref": "AskFunctionRole"}, {"Ref": "RunQuestionsFunctionRole"}, {"Ref": "ReconcileFunctionRole"}]
+        asking = (
+            "AskFunctionRole",
+            "RunQuestionsFunctionRole",
+            "CompareKnowledgeFunctionRole",
+            "ReconcileFunctionRole",
+        )
+        own = [{"Ref": role} for role in asking]
         assert properties("Searching")["Roles"] == {
             "Fn::If": [
                 "CredentialsAreScoped",
@@ -410,7 +419,10 @@ class TestPermissions:
     @pytest.mark.parametrize(
         ("role", "by"),
         [
-            ("KnowledgeBaseReaderRole", ["AskFunctionRole", "RunQuestionsFunctionRole"]),
+            (
+                "KnowledgeBaseReaderRole",
+                ["AskFunctionRole", "RunQuestionsFunctionRole", "CompareKnowledgeFunctionRole"],
+            ),
             ("KnowledgeBaseSearcherRole", ["ReconcileFunctionRole"]),
         ],
     )

@@ -88,15 +88,22 @@ def scenarios(store: str) -> list[Scenario]:
         provisioning_again(store),
         *([reading_again(store)] if store != "MANAGED" else []),
         offboarding(store),
+        offboarding_while_rebuilt(store),
         offboarding_when_due(store),
         held_sync(store),
+        rebuilding(store),
+        stopping_a_rebuild(store),
+        rolling_back(store),
         *([dropping_nothing(store), dropping_what_is_accepted(store)] if store != "MANAGED" else []),
     ]
 
 
 def restorations(store: str) -> list[Scenario]:
-    """One for each loss that can happen there, and one of a tenant with a profile."""
-    return [*(restoring(store, loss) for loss in losses_on(store)), restoring_by_a_profile(store, Loss.DATA_SOURCE)]
+    """Of each loss that can happen there, repaired in two ways; and of a tenant with a profile."""
+    return [
+        *(each(store, loss) for loss in losses_on(store) for each in (restoring, rebuilding_after)),
+        restoring_by_a_profile(store, Loss.DATA_SOURCE),
+    ]
 
 
 LONGEST = Slowness(managed_knowledge_base=(124.0, 124.0), managed_data_source=(300.0, 300.0))
@@ -414,6 +421,180 @@ def _check_read_again(store: str, fleet: VirtualFleet) -> list[str]:
     return [*wrong, *_check_restored(store, fleet)]
 
 
+# --- another knowledge beside the live one -------------------------------------------------------
+
+
+@cache
+def rebuilding(store: str) -> Scenario:
+    """A tenant that is answered from documents, of which some change while its candidate is built. What it was answered
+    from before is deleted afterwards."""
+    return Scenario(
+        "a rebuild",
+        f"rebuilding({store!r})",
+        partial(_rebuild, keep_hours=0),
+        partial(_check_rebuilt, store),
+        prepare=partial(_prepare_documents_to_rebuild, store),
+        check_meanwhile=_not_in_service,
+    )
+
+
+@cache
+def rebuilding_after(store: str, loss: Loss) -> Scenario:
+    """A tenant that has lost what it was answered from, and is rebuilt in place of being provisioned again."""
+    return Scenario(
+        f"a rebuild after the loss of {loss}",
+        f"rebuilding_after({store!r}, Loss.{loss.name})",
+        partial(_rebuild, keep_hours=0),
+        partial(_check_rebuilt, store),
+        prepare=partial(_prepare_loss, store, loss),
+    )
+
+
+@cache
+def stopping_a_rebuild(store: str) -> Scenario:
+    """A rebuild is stopped when its candidate was built and compared: the execution deletes that."""
+    return Scenario(
+        "the deletion of a candidate",
+        f"stopping_a_rebuild({store!r})",
+        _stop_the_rebuild,
+        partial(_check_stopped, store),
+        prepare=partial(_prepare_candidate, store),
+        check_meanwhile=_not_in_service,
+    )
+
+
+@cache
+def rolling_back(store: str) -> Scenario:
+    """A tenant that was rebuilt, and of which an operator rolls that back."""
+    return Scenario(
+        "a rollback",
+        f"rolling_back({store!r})",
+        _roll_back,
+        partial(_check_rolled_back, store),
+        prepare=partial(_prepare_rebuilt, store),
+        check_meanwhile=_not_in_service,
+        crashed=frozenset({"TenantsFunction"}),
+    )
+
+
+_REBUILD = api_request("PUT", "/tenants/{tenant_id}/rebuild", query={}, tenant_id=TENANT)
+_STOP_REBUILD = api_request("DELETE", "/tenants/{tenant_id}/rebuild", query={}, tenant_id=TENANT)
+_ROLL_BACK = api_request("PUT", "/tenants/{tenant_id}/knowledge", query={}, tenant_id=TENANT) | {
+    "body": json.dumps({"live": 1})
+}
+
+
+def _prepare_documents_to_rebuild(store: str, fleet: VirtualFleet) -> None:
+    _provisioned(fleet, store, TENANT)
+    _read(fleet, _DOCUMENTS)
+
+
+def _rebuild(fleet: VirtualFleet, *, keep_hours: int, compare_only: bool = False) -> Execution:
+    """As an operator does, who runs the command again where it died; whose users change documents meanwhile. Once it
+    is promoted, there is nothing to do."""
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    if tenant.knowledge != 1:
+        return fleet.start("rebuild_tenant", {"tenant_id": TENANT})
+    wanted = {"keep_hours": keep_hours, "compare_only": compare_only}
+    execution = _asked(fleet, _REBUILD | {"body": json.dumps(wanted)})
+    s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(TENANT))
+    s3.put_object(Bucket=bucket, Key="late.txt", Body=b"Skis are waxed on Fridays.")
+    s3.delete_object(Bucket=bucket, Key="withdrawn.txt")
+    return execution
+
+
+def _asked(fleet: VirtualFleet, request: dict[str, Any]) -> Execution:
+    """Of `rebuild_tenant`, which the API has started, or says to be at work."""
+    try:
+        answer = fleet.invoke("TenantsFunction", request)
+    except TaskFailed:
+        answer = fleet.invoke("TenantsFunction", request)
+    if answer["statusCode"] != 202:
+        return fleet.start("rebuild_tenant", {"tenant_id": TENANT})
+    name, machine = json.loads(answer["body"])["execution"], fleet.machine_arn("rebuild_tenant")
+    executions = fleet.step_functions.executions.values()
+    return next(each for each in executions if each.machine == machine and each.name == name)
+
+
+def _check_rebuilt(store: str, fleet: VirtualFleet) -> list[str]:
+    """The candidate answers; and once nobody can answer from the other one any more, nothing of that is left."""
+    fleet.settle(TENANT)
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    wrong = [] if tenant.knowledge == 2 else [f"knowledge {tenant.knowledge} answers: {tenant.beside}"]
+    wrong += departures_from_the_bucket(fleet, TENANT)
+    return [*wrong, *_check_alone(store, fleet)]
+
+
+def _check_alone(store: str, fleet: VirtualFleet) -> list[str]:
+    """After the round that comes next, there is one knowledge."""
+    fleet.timeline.run_for(AN_HOUR)
+    fleet.invoke("ReconcileFunction", {"hourly": True})
+    machine = fleet.machine_arn("rebuild_tenant")
+    fleet.finish(*(each for each in fleet.step_functions.executions.values() if each.machine == machine))
+    fleet.settle(TENANT)
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    wrong = [f"beside it is {tenant.beside}"] if tenant.beside is not None else []
+    return [*wrong, *departures(fleet, {TENANT: store}), *departures_from_the_bucket(fleet, TENANT)]
+
+
+def _prepare_candidate(store: str, fleet: VirtualFleet) -> None:
+    _prepare_documents_to_rebuild(store, fleet)
+    execution = _rebuild(fleet, keep_hours=24, compare_only=True)
+    fleet.finish(execution)
+    assert execution.status == "SUCCEEDED", execution.failures
+    fleet.settle(TENANT)
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    assert tenant.knowledge == 1
+    assert tenant.beside is not None
+
+
+def _stop_the_rebuild(fleet: VirtualFleet) -> Execution:
+    return _asked(fleet, _STOP_REBUILD)
+
+
+def _check_stopped(store: str, fleet: VirtualFleet) -> list[str]:
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    wrong = [] if tenant.knowledge == 1 else [f"knowledge {tenant.knowledge} answers"]
+    return [*wrong, *_check_alone(store, fleet)]
+
+
+def _prepare_rebuilt(store: str, fleet: VirtualFleet) -> None:
+    _prepare_documents_to_rebuild(store, fleet)
+    execution = _rebuild(fleet, keep_hours=24)
+    fleet.finish(execution)
+    fleet.settle(TENANT)
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    assert tenant.knowledge == 2, execution.failures
+
+
+def _roll_back(fleet: VirtualFleet) -> Execution:
+    """As an operator does, who runs the command again where it died. No execution is needed."""
+    try:
+        answer = fleet.invoke("TenantsFunction", _ROLL_BACK)
+    except TaskFailed:
+        answer = fleet.invoke("TenantsFunction", _ROLL_BACK)
+    assert answer["statusCode"] == 200, answer
+    return fleet.start("rebuild_tenant", {"tenant_id": TENANT})  # finds nothing to do
+
+
+def _check_rolled_back(store: str, fleet: VirtualFleet) -> list[str]:
+    fleet.settle(TENANT)
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    wrong = [] if tenant.knowledge == 1 else [f"knowledge {tenant.knowledge} answers"]
+    told = [event["DetailType"] for event in fleet.events].count("Rebuild Ended")
+    wrong += [] if told >= 2 else ["nobody was told"]
+    wrong += departures_from_the_bucket(fleet, TENANT)
+    fleet.timeline.run_for(_A_DAY)
+    return [*wrong, *_check_alone(store, fleet)]
+
+
 # --- a tenant that has lost its bucket, and its data source with it ------------------------------
 
 
@@ -519,6 +700,17 @@ def offboarding(store: str) -> Scenario:
 
 
 @cache
+def offboarding_while_rebuilt(store: str) -> Scenario:
+    """The same, of a tenant whose candidate is being ingested."""
+    return replace(
+        offboarding(store),
+        name="offboarding in the midst of a rebuild",
+        source=f"offboarding_while_rebuilt({store!r})",
+        prepare=partial(_prepare_rebuild_under_way, store),
+    )
+
+
+@cache
 def offboarding_when_due(store: str) -> Scenario:
     """The same, whose retention period is over, started by the daily round."""
     return Scenario(
@@ -551,6 +743,18 @@ def _run_daily_round(fleet: VirtualFleet) -> Execution:
 def _offboardings(fleet: VirtualFleet) -> list[Execution]:
     machine = fleet.machine_arn("offboard_tenant")
     return [each for each in fleet.step_functions.executions.values() if each.machine == machine]
+
+
+def _prepare_rebuild_under_way(store: str, fleet: VirtualFleet) -> None:
+    """Whose execution has died: no scenario begins with one at work."""
+    _prepare_documents(store, fleet)
+    execution = _rebuild(fleet, keep_hours=24)
+    fleet.timeline.run_until(lambda: "Await Candidate" in execution.states, within=AN_HOUR)
+    fleet.stop(execution, announced=False)
+    fleet.settle(TENANT)
+    tenant = fleet.tenant(TENANT)
+    assert tenant is not None
+    assert tenant.beside is not None
 
 
 def _prepare_documents(store: str, fleet: VirtualFleet) -> None:

@@ -21,6 +21,7 @@ SCENARIOS = [
     scenarios.reading_again("OPENSEARCH_SERVERLESS"),
     scenarios.offboarding(STORES[0]),
     scenarios.restoring("S3_VECTORS", Loss.INDEX),
+    scenarios.rebuilding("S3_VECTORS"),
 ]
 """`make prove` crashes each on every store."""
 

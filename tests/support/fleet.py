@@ -114,6 +114,7 @@ class Fleet:
     refused_changes: RecordingDeadLetters = field(default_factory=RecordingDeadLetters)
     executions: InMemoryExecutions = field(init=False)
     offboarding_executions: InMemoryExecutions = field(init=False)
+    rebuild_executions: InMemoryExecutions = field(init=False)
     knowledge_bases: InMemoryKnowledgeBases = field(init=False)
     failed_documents: InMemoryFailedDocuments = field(default_factory=InMemoryFailedDocuments)
     document_retries: InMemoryDocumentRetries = field(default_factory=InMemoryDocumentRetries)
@@ -154,6 +155,7 @@ class Fleet:
         account: dict[str, Execution] = {}
         self.executions = InMemoryExecutions(account=account)
         self.offboarding_executions = InMemoryExecutions("kbfleet-offboard-tenant", account)
+        self.rebuild_executions = InMemoryExecutions("kbfleet-rebuild-tenant", account)
 
     @property
     def stores(self) -> Mapping[str, KnowledgeStore]:

@@ -14,6 +14,7 @@ from kbfleet.domain.ingestion_job import JobStateChange
 from kbfleet.domain.isolation import Breach, IsolationVerified
 from kbfleet.domain.names import Knowledge, TenantId
 from kbfleet.domain.question_runs import QuestionsJudged
+from kbfleet.domain.rebuild import RebuildEnded
 from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import TenantStateChange
@@ -95,6 +96,14 @@ class RecordingAnnouncements:
         self.diagnoses: list[Diagnosis] = []
         self.fleet_diagnoses: list[FleetDiagnosis] = []
         self.judged_questions: list[QuestionsJudged] = []
+        self.rebuilds: list[RebuildEnded] = []
+        self.rebuild_failures: list[tuple[TenantId, WorkflowFailure]] = []
+
+    def rebuild_ended(self, ended: RebuildEnded) -> None:
+        self.rebuilds.append(ended)
+
+    def rebuild_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
+        self.rebuild_failures.append((tenant_id, failure))
 
     def sync_held(self, held: SyncHeld) -> None:
         self.held_syncs.append(held)

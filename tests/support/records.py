@@ -20,7 +20,7 @@ from kbfleet.domain.profiles import DEFAULT_PROFILE, Profile, ProfileName, Profi
 from kbfleet.domain.reconciliation import TenantRound
 from kbfleet.domain.search_allowance import SearchAllowance
 from kbfleet.domain.sync import Priority, Sync, SyncState
-from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
+from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant, require_as_recorded
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.ports import Glance, JobPage, Recorded
 
@@ -76,6 +76,7 @@ class InMemoryTenantRegistry:
         self._store(tenant)
 
     def _store(self, tenant: Tenant) -> None:
+        require_as_recorded(tenant)
         self._tenants[tenant.tenant_id] = tenant
         self.writes += 1
 

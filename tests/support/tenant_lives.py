@@ -62,6 +62,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_stays_well("acme")
     lives.of_one_that_has_a_profile("chosen")
     lives.of_one_whose_golden_questions_are_asked("curious")
+    lives.of_one_that_is_rebuilt("rebuilt")
     lives.of_one_that_leaves("leaving")
     lives.of_one_whose_documents_fail("patchy")
     lives.of_one_whose_syncs_go_wrong("broken")
@@ -96,6 +97,9 @@ def live_on_a_store(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_whose_knowledge_base_vanishes("bereft")
     if store != "MANAGED":
         lives.of_one_whose_index_vanishes("emptied")
+    lives.of_one_that_is_rebuilt("rebuilt")
+    if store == "OPENSEARCH_SERVERLESS":
+        lives.of_one_that_moves("moving")
     lives.reconcile()
 
 
@@ -179,6 +183,70 @@ class Lives:
         self.ask_golden_questions(tenant_id, regressed=True)
         self.api("delete_question", tenant_id, named=question)
         self.fleet.invoke("RequestQuestionRoundFunction", sample("request_question_round", ""))
+
+    def of_one_that_is_rebuilt(self, tenant_id: str) -> None:
+        """Its candidate is promoted, rolled back, and promoted again; what was live is deleted, although its vectors
+        cannot be. Another candidate is deleted in the midst of its ingestion; and one cannot be ingested."""
+        self.provisioned(tenant_id)
+        self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
+        self.sync(tenant_id)
+        self.expect(tenant_id, "A tent is rented for three days at least.", "rental-terms.md")
+        first = self.rebuild(tenant_id)
+        self.until(lambda: "Begin Candidate Sync" in first.states)
+        second = self.fleet.start("rebuild_tenant", {"tenant_id": tenant_id}, f"{tenant_id}-late")
+        assert self.fleet.finish(first, second).status == "SUCCEEDED"
+        assert first.status == "SUCCEEDED", first.failures
+        self.api("get_rebuild", tenant_id, named=first.name)
+        death = kill_first("PutItem", Moment.AFTER, function="TenantsFunction")
+        with self.fleet.disturbed(death), suppress(TaskFailed):
+            self.api("put_knowledge", tenant_id, body=json.dumps({"live": 1}))
+        self.fleet.invoke("ReconcileFunction", sample("hourly", ""))  # does what was left undone
+        for number in (1, 2):
+            self.api("put_knowledge", tenant_id, body=json.dumps({"live": number}))
+            self.fleet.settle(tenant_id)
+        self.fleet.timeline.run_for(A_DAY)
+        self.fleet.invoke("ReconcileFunction", sample("hourly", ""))
+        removal = self.executions("rebuild_tenant", tenant_id)[-1]
+        self.fleet.timeline.run_for(5)
+        self.leave_the_other_in_doubt(tenant_id)
+        self.lose_vectors(tenant_id)
+        assert self.fleet.finish(removal).status == "SUCCEEDED", removal.failures
+        stopped = self.rebuild(tenant_id)
+        self.until(lambda: "Await Candidate" in stopped.states)
+        self.fleet.timeline.run_for(90)
+        self.api("delete_rebuild", tenant_id)
+        self.fleet.finish(*self.executions("rebuild_tenant", tenant_id))
+        self.fleet.timeline.run_for(60)
+        self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
+        failed = self.rebuild(tenant_id)
+        assert self.fleet.finish(failed).failures[-1] == ("Await Candidate", "CandidateNotIngested")
+
+    def of_one_that_moves(self, tenant_id: str) -> None:
+        """Onto another knowledge store; and what was on the first one is deleted there."""
+        self.provisioned(tenant_id)
+        elsewhere = {"pathParameters": {"profile": "elsewhere"}, "path": "/profiles/elsewhere"}
+        self.profile("put_profile", {**elsewhere, "body": '{"ingestion": {"knowledge_store": "S3_VECTORS"}}'})
+        assert self.fleet.finish(self.rebuild(tenant_id, profile="elsewhere", keep_hours=0)).status == "SUCCEEDED"
+        self.fleet.timeline.run_for(1_000)
+        self.fleet.invoke("ReconcileFunction", sample("hourly", ""))
+        removal = self.fleet.finish(self.executions("rebuild_tenant", tenant_id)[-1])
+        assert removal.status == "SUCCEEDED", removal.failures
+        tenant = self.fleet.tenant(tenant_id)
+        assert tenant is not None
+        assert (tenant.knowledge_store, tenant.beside) == ("S3_VECTORS", None)
+
+    def rebuild(self, tenant_id: str, **wanted: object) -> Execution:
+        """Begun."""
+        name = self.api("put_rebuild", tenant_id, body=json.dumps(wanted))["execution"]
+        (execution,) = (each for each in self.executions("rebuild_tenant", tenant_id) if each.name == name)
+        return execution
+
+    def leave_the_other_in_doubt(self, tenant_id: str) -> None:
+        """There may be a second knowledge base beside the live one."""
+        registry = kbfleet.bootstrap.registry()
+        tenant = registry.get(TenantId(tenant_id))
+        seen = tenant.seen_from_beside()
+        registry.replace(replace(seen, knowledge_base_alone=False).as_recorded(), fence=tenant.fence)
 
     def of_one_whose_syncs_go_wrong(self, tenant_id: str) -> None:
         self.order({"effect": "job_fails", "failureReasons": ["The role was deleted."], "count": 1})
@@ -298,6 +366,12 @@ class Lives:
         self.fleet.timeline.run_for(600)
         assert self.fleet.invoke("AskFunction", sample("ask", tenant_id))["statusCode"] == 403
         self.fleet.invoke("SendAlertFunction", sample("send_alert_isolation_breached", tenant_id))
+        # Also a comparison finds it, and gives the live one no credit for it.
+        self.expect(tenant_id, "The warranty of the tent is two years long.", "rental-terms.md")
+        assert self.fleet.finish(self.rebuild(tenant_id, compare_only=True)).status == "SUCCEEDED"
+        self.fleet.timeline.run_for(1)
+        self.api("delete_rebuild", tenant_id)
+        self.fleet.finish(*self.executions("rebuild_tenant", tenant_id))
         self.reconcile()  # also looks at the documents, for the breach is open
         agent.start_ingestion_job(**ids, dataSourceId=added["dataSourceId"])  # which is stopped
         self.provisioned(tenant_id)

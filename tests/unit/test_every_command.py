@@ -63,10 +63,12 @@ from kbfleet.contracts.questions import (
     ScoreBody,
     VerdictBody,
 )
+from kbfleet.contracts.rebuilds import BesideBody, RebuildBody
 from kbfleet.contracts.tenants import ExecutionBody, OffboardingBody, SyncBody, SyncResultBody, TenantBody, TenantsBody
 from kbfleet.contracts.usage import DailyUsageBody, UsageBody, UsageCountsBody
 from kbfleet.domain import document_trace
 from kbfleet.domain.answer import AnswerOutcome
+from kbfleet.domain.comparison import Comparison, Measure
 from kbfleet.domain.diagnosis import Diagnosis, Unseen
 from kbfleet.domain.document_status import (
     BucketEntry,
@@ -82,6 +84,7 @@ from kbfleet.domain.finding import Disagreement, Fact, Finding, ResourceKind
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, Outcome
+from kbfleet.domain.knowledges import Beside, RebuildPlan, Role
 from kbfleet.domain.printable import printable
 from kbfleet.domain.profile_rules import refusals
 from kbfleet.domain.profiles import changes
@@ -126,6 +129,15 @@ def shown() -> TenantBody:
     )
 
 
+def rebuilt(role: Role) -> TenantBody:
+    """With another knowledge beside the live one, compared and worse."""
+    comparison = Comparison(NOW, Measure(3, 2, 1), Measure(3, 2, 2), (QuestionId("q1a2b"),), (), ("It is worse.",))
+    plan = RebuildPlan(NOW, "S3_VECTORS")
+    beside = Beside(plan.candidate(2), role, NOW, plan, keep_until=NOW, comparison=comparison)
+    return shown().model_copy(update={"beside": BesideBody.from_domain(beside)})
+
+
+REBUILT = RebuildBody(tenant_id=ACME, live=1, beside=None, execution="acme-1")
 DONE = ExecutionBody(execution="acme-1", status="SUCCEEDED", step="Tenant Ready")
 REQUESTED = OffboardingBody(tenant_id=ACME, status=TenantStatus.OFFBOARDING, offboarding=None, execution=DONE)
 JOB = JobStateChangeDetail.from_domain(job_state_change())
@@ -253,6 +265,10 @@ SAMPLES: Mapping[str, Sample] = {
     "tenant update": Sample(("acme", "--tier", "premium"), {"update": DONE, "provisioning": DONE, "tenant": shown()}),
     "tenant suspend": Sample(answers={"suspend": shown()}),
     "tenant resume": Sample(answers={"resume": shown()}),
+    "tenant rebuild": Sample(
+        answers={"rebuild": REBUILT, "rebuilding": DONE, "tenant": rebuilt(Role.CANDIDATE)}, exit_code=1
+    ),
+    "tenant rollback": Sample(answers={"tenant": rebuilt(Role.RETIRED), "roll_back": rebuilt(Role.RETIRED)}),
     "tenant offboard": Sample(
         ("acme", "--confirm", "acme"), {"tenant": shown(), "offboard": REQUESTED, "offboarding": DONE}
     ),

@@ -64,8 +64,10 @@ if TYPE_CHECKING:
         QuestionRuns,
         QuestionWatches,
         RetrievalProbe,
+        Retriever,
         RetryRuns,
         RoomCounts,
+        SearchPace,
         ServiceRoles,
         Sessions,
         SyncLedger,
@@ -367,6 +369,17 @@ def offboarding_executions() -> Executions:
     return StepFunctionsExecutions(
         boto3.client("stepfunctions", config=_CLIENT),
         state_machine_arn=read(OffboardingExecutionSettings).offboard_tenant_arn,
+    )
+
+
+@cache
+def rebuild_executions() -> Executions:
+    from kbfleet.adapters.step_functions import StepFunctionsExecutions
+    from kbfleet.settings.provisioning import RebuildExecutionSettings
+
+    return StepFunctionsExecutions(
+        boto3.client("stepfunctions", config=_CLIENT),
+        state_machine_arn=read(RebuildExecutionSettings).rebuild_tenant_arn,
     )
 
 
@@ -931,25 +944,40 @@ def question_runs() -> QuestionRuns:
     return SqsQuestionRuns(boto3.client("sqs", config=_CLIENT), queue_url=queue_url)
 
 
+def question_retriever(knowledge_store: str, profile: str, version: int) -> Retriever:
+    """Of golden questions, which have no session: so there is no secret to read meanwhile."""
+    return _retrieve_and_converse(knowledge_store, profile, version, nullcontext)
+
+
+@cache
+def search_pace() -> SearchPace:
+    """Of golden questions."""
+    from kbfleet.adapters.dynamodb.questions import DynamoDBSearchPace
+    from kbfleet.settings.questions import QuestionPaceSettings
+
+    return DynamoDBSearchPace(_table(), read(QuestionPaceSettings).interval)
+
+
+def breached(tenant: AskableTenant, error: IsolationBreached) -> None:
+    """People hear of what a golden question has found that is not the tenant's own."""
+    from kbfleet.refused_answers import tell_of_breach
+
+    tell_of_breach(tenant, error, announcements=announcements, clock=clock)
+
+
 @cache
 def question_runner() -> QuestionRunner:
-    from kbfleet.adapters.dynamodb.questions import DynamoDBSearchPace
-    from kbfleet.refused_answers import tell_of_breach
-    from kbfleet.settings.questions import QuestionPaceSettings
     from kbfleet.usage_log import log_golden_question
     from kbfleet.usecases.question_running import QuestionRunner
-
-    def breached(tenant: AskableTenant, error: IsolationBreached) -> None:
-        tell_of_breach(tenant, error, announcements=announcements, clock=clock)
 
     return QuestionRunner(
         registry=registry(),
         tenants=askable_tenant_records(),
         questions=golden_questions(),
         watches=question_watches(),
-        retrievers=partial(_retrieve_and_converse, meanwhile=nullcontext),
+        retrievers=question_retriever,
         answerers=partial(_answerer, meanwhile=nullcontext),
-        pace=DynamoDBSearchPace(_table(), read(QuestionPaceSettings).interval),
+        pace=search_pace(),
         runs=question_runs(),
         names=fleet().names,
         clock=clock(),

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         RunRequest,
     )
     from kbfleet.domain.questions import QuestionSet
+    from kbfleet.domain.rebuild import RebuildEnded
     from kbfleet.domain.reconciliation import Reconciliation, TenantRound
     from kbfleet.domain.root_cause import RootCause
     from kbfleet.domain.service_role import ServiceRole
@@ -66,6 +67,8 @@ class Clock(Protocol):
 
 
 class TenantRegistry(Protocol):
+    """The tenants' records. One that is seen from beside is not stored: `Tenant.as_recorded` is."""
+
     def find(self, tenant_id: TenantId) -> Tenant | None: ...
 
     def get(self, tenant_id: TenantId) -> Tenant:
@@ -789,6 +792,10 @@ class Announcements(Protocol):
     def fleet_diagnosed(self, diagnosis: FleetDiagnosis) -> None: ...
 
     def questions_judged(self, judged: QuestionsJudged) -> None: ...
+
+    def rebuild_ended(self, ended: RebuildEnded) -> None: ...
+
+    def rebuild_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None: ...
 
 
 class TaskCallbacks(Protocol):

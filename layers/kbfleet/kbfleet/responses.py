@@ -30,6 +30,7 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.ProfileInUse, HTTPStatus.CONFLICT),
     (errors.QuestionNotFound, HTTPStatus.NOT_FOUND),
     (errors.TenantBusy, HTTPStatus.CONFLICT),
+    (errors.NothingBeside, HTTPStatus.CONFLICT),
     (errors.RereadingNotAccepted, HTTPStatus.CONFLICT),
     (errors.TenantNotActive, HTTPStatus.CONFLICT),
     (errors.OffboardingBegun, HTTPStatus.CONFLICT),

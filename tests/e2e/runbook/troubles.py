@@ -550,6 +550,7 @@ UNTRIED: Mapping[str, str] = {
     "concurrency-exhausted": "the local AWS lets functions wait instead of refusing to run them",
     "executions-failing": "the local AWS has no metrics of Step Functions; the failures themselves are tried",
     "queues-stuck": "the local AWS does not say how old a queue's oldest message is",
+    "rebuilding-failed": "its steps are those of provisioning-failed; tests/proofs/scenarios.py crashes at each call",
     "requests-throttled": "it passes by itself, or needs a quota of the account",
     "shared-resource-lost": "it hits all tenants of the drill's fleet at once; tests/workflow/test_losses.py tries it",
     "scheduled-work-failing": "schedules of the local AWS run at their real pace, up to a day apart",

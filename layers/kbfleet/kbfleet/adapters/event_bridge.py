@@ -16,6 +16,8 @@ from kbfleet.contracts.events import (
     OFFBOARDING_FAILED,
     PROVISIONING_FAILED,
     QUESTIONS_JUDGED,
+    REBUILD_ENDED,
+    REBUILD_FAILED,
     RECONCILIATION_REPORT,
     SYNC_HELD,
     TENANT_DIAGNOSED,
@@ -28,6 +30,7 @@ from kbfleet.contracts.events import (
     IsolationVerifiedDetail,
     JobStateChangeDetail,
     QuestionsJudgedDetail,
+    RebuildEndedDetail,
     ReconciliationDetail,
     SyncHeldDetail,
     TenantDiagnosedDetail,
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.isolation import Breach, IsolationVerified
     from kbfleet.domain.names import TenantId
     from kbfleet.domain.question_runs import QuestionsJudged
+    from kbfleet.domain.rebuild import RebuildEnded
     from kbfleet.domain.reconciliation import Reconciliation
     from kbfleet.domain.tenant import TenantStateChange
     from kbfleet.domain.workflow import WorkflowFailure
@@ -113,6 +117,12 @@ class EventBridgeAnnouncements:
 
     def questions_judged(self, judged: QuestionsJudged) -> None:
         self._put(TENANT_SOURCE, QUESTIONS_JUDGED, QuestionsJudgedDetail.from_domain(judged))
+
+    def rebuild_ended(self, ended: RebuildEnded) -> None:
+        self._put(TENANT_SOURCE, REBUILD_ENDED, RebuildEndedDetail.from_domain(ended))
+
+    def rebuild_failed(self, tenant_id: TenantId, failure: WorkflowFailure) -> None:
+        self._put(TENANT_SOURCE, REBUILD_FAILED, WorkflowFailedDetail.from_domain(tenant_id, failure))
 
     def _put(self, source: str, detail_type: str, detail: BaseModel) -> None:
         """PutEvents reports inside a successful answer that the bus did not take the event.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kbfleet.contracts import Contract, LifeNumber
 from kbfleet.contracts.document_findings import DocumentFindingBody
 from kbfleet.domain.bounds import PAGE_BYTES, TOLD_REASONS_BYTES, bounded_texts, fitting, size
+from kbfleet.domain.comparison import Comparison, Measure
 from kbfleet.domain.deletions import Hold, HoldReason, SyncHeld
 from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis, Unseen
 from kbfleet.domain.erasure import ErasureReceipt
@@ -21,6 +23,7 @@ from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.question_runs import ChangedDocuments, QuestionsJudged, Regression
 from kbfleet.domain.questions import QuestionId
+from kbfleet.domain.rebuild import RebuildEnded, RebuildOutcome
 from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import DisplayName, ProvisioningRequest, TenantStateChange
 from kbfleet.domain.tenant_status import TenantStatus
@@ -38,6 +41,10 @@ TENANT_STATE_CHANGE = "Tenant State Change"
 PROVISIONING_FAILED = "Provisioning Failed"
 
 OFFBOARDING_FAILED = "Offboarding Failed"
+
+REBUILD_ENDED = "Rebuild Ended"
+
+REBUILD_FAILED = "Rebuild Failed"
 
 RECONCILIATION_REPORT = "Reconciliation Report"
 
@@ -82,6 +89,8 @@ class JobStateChangeDetail(BaseModel):
     failure_reasons: tuple[FailureReason, ...] = ()
     reasons_left_out: int = Field(default=0, ge=0)
     life: LifeNumber = 1
+    knowledge: int = Field(default=1, ge=1)
+    beside: bool = False
 
     @classmethod
     def from_domain(cls, change: JobStateChange) -> Self:
@@ -104,6 +113,8 @@ class JobStateChangeDetail(BaseModel):
             failure_reasons=change.failure_reasons,
             reasons_left_out=change.reasons_left_out,
             life=change.life,
+            knowledge=change.knowledge,
+            beside=change.beside,
         )
 
     def to_domain(self) -> JobStateChange:
@@ -124,6 +135,8 @@ class JobStateChangeDetail(BaseModel):
             failure_reasons=self.failure_reasons,
             reasons_left_out=self.reasons_left_out,
             life=self.life,
+            knowledge=self.knowledge,
+            beside=self.beside,
         )
 
 
@@ -664,8 +677,83 @@ class QuestionsJudgedDetail(BaseModel):
         )
 
 
+class MeasureBody(BaseModel):
+    """Of one knowledge: from how many documents it answers (`null` where nobody knows), how many golden questions were
+    searched for in it, and how many of those found their document."""
+
+    documents: int | None = None
+    asked: int = 0
+    found: int = 0
+
+
+class RebuildEndedDetail(BaseModel):
+    """`detail` of our event "Rebuild Ended": what a rebuild, or a rollback, has come to. `live` is the number of the
+    knowledge that answers from then on, `kept` that of the other, which is deleted after `kept_until`. Without
+    `measured_live`, nothing was live any more. Questions are named by their ids."""
+
+    model_config = ConfigDict(frozen=True)
+
+    identity: str
+    tenant_id: TenantId
+    life: LifeNumber = 1
+    outcome: RebuildOutcome
+    occurred_at: datetime
+    live: int
+    kept: int
+    kept_until: datetime
+    compared_at: datetime | None = None
+    measured_candidate: MeasureBody | None = None
+    measured_live: MeasureBody | None = None
+    worse: tuple[QuestionId, ...] = ()
+    better: tuple[QuestionId, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+    @classmethod
+    def from_domain(cls, ended: RebuildEnded) -> Self:
+        known = ended.comparison
+        return cls(
+            identity=ended.identity,
+            tenant_id=ended.tenant_id,
+            life=ended.life,
+            outcome=ended.outcome,
+            occurred_at=ended.at,
+            live=ended.live,
+            kept=ended.kept,
+            kept_until=ended.kept_until,
+            compared_at=known.at if known is not None else None,
+            measured_candidate=MeasureBody(**asdict(known.candidate)) if known is not None else None,
+            measured_live=MeasureBody(**asdict(known.live)) if known is not None and known.live is not None else None,
+            worse=known.worse if known is not None else (),
+            better=known.better if known is not None else (),
+            refusals=known.refusals if known is not None else (),
+        )
+
+    def to_domain(self) -> RebuildEnded:
+        comparison = None
+        if self.compared_at is not None and self.measured_candidate is not None:
+            live = self.measured_live
+            comparison = Comparison(
+                self.compared_at,
+                Measure(**self.measured_candidate.model_dump()),
+                Measure(**live.model_dump()) if live is not None else None,
+                self.worse,
+                self.better,
+                self.refusals,
+            )
+        return RebuildEnded(
+            self.tenant_id,
+            self.outcome,
+            self.occurred_at,
+            self.live,
+            self.kept,
+            self.kept_until,
+            comparison,
+            self.life,
+        )
+
+
 class WorkflowFailedDetail(BaseModel):
-    """`detail` of our events "Provisioning Failed" and "Offboarding Failed"."""
+    """`detail` of our events "Provisioning Failed", "Offboarding Failed" and "Rebuild Failed"."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -750,8 +838,13 @@ class ReconciliationEvent(BaseModel):
 
 
 class WorkflowFailedEvent(BaseModel):
-    detail_type: Literal["Provisioning Failed", "Offboarding Failed"] = Field(alias="detail-type")
+    detail_type: Literal["Provisioning Failed", "Offboarding Failed", "Rebuild Failed"] = Field(alias="detail-type")
     detail: WorkflowFailedDetail
+
+
+class RebuildEndedEvent(BaseModel):
+    detail_type: Literal["Rebuild Ended"] = Field(alias="detail-type")
+    detail: RebuildEndedDetail
 
 
 class IsolationBreachedEvent(BaseModel):

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field
 
 from kbfleet.contracts import Contract, whole
+from kbfleet.contracts.rebuilds import BesideBody
 from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.incident import Timeline
@@ -191,7 +192,8 @@ class TenantBody(Contract):
     """`foreign` is what the last look found among its resources that is not its own; `breached_since`, since when an
     incident of its isolation is open; `life`, how often the id has been provisioned anew, counted from 1; `converged`,
     whether its resources are what this version makes them; `changes_unnoticed_until`, until when changes of its
-    documents may go unnoticed: the bucket is listed after that, and it is `null` once it was."""
+    documents may go unnoticed: the bucket is listed after that, and it is `null` once it was; `knowledge`, the number
+    of the one that answers, and `beside`, the other one, if there is another."""
 
     tenant_id: TenantId
     life: int
@@ -216,6 +218,8 @@ class TenantBody(Contract):
     erasure: ErasureReceipt | None
     changes_unnoticed_until: datetime | None
     sync: SyncBody
+    knowledge: int = 1
+    beside: BesideBody | None = None
 
     @classmethod
     def from_domain(
@@ -250,6 +254,8 @@ class TenantBody(Contract):
             erasure=tenant.erasure,
             changes_unnoticed_until=unnoticed_until(tenant, sync, events_after),
             sync=SyncBody.from_domain(sync),
+            knowledge=tenant.knowledge,
+            beside=BesideBody.from_domain(tenant.beside) if tenant.beside is not None else None,
         )
 
 

@@ -1,19 +1,22 @@
-"""Input and results of the steps of `provision_tenant` and `offboard_tenant`."""
+"""Input and results of the steps of the state machines."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kbfleet.contracts import Contract
+from kbfleet.domain.comparison import AskedOfBoth
 from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.knowledge_base import DataSourceState, KnowledgeBaseState
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import ProfileReference
+from kbfleet.domain.questions import QuestionId
+from kbfleet.domain.rebuild import RebuildReservation
 from kbfleet.domain.tenant import (
     MAX_RETENTION_DAYS,
     DisplayName,
@@ -49,14 +52,15 @@ class ReserveTenantInput(Contract):
 
 class ReservationPayload(Contract):
     """`deadline` comes from provisionings. Offboardings that still wait in their execution, as they did before
-    docs/decisions/0038, have one, too; it says until when."""
+    docs/decisions/0038, have one, too; it says until when. `knowledge` comes from rebuilds."""
 
     tenant_id: TenantId
     fence: int
     deadline: datetime | None = None
+    knowledge: int | None = Field(default=None, ge=1)
 
     def to_domain(self) -> Reservation:
-        return Reservation(self.tenant_id, self.fence)
+        return Reservation(self.tenant_id, self.fence, knowledge=self.knowledge)
 
 
 class ProvisioningReservationPayload(ReservationPayload):
@@ -65,7 +69,24 @@ class ProvisioningReservationPayload(ReservationPayload):
     deadline: datetime
 
     def to_domain(self) -> ProvisioningReservation:
-        return ProvisioningReservation(self.tenant_id, self.fence, self.deadline)
+        return ProvisioningReservation(self.tenant_id, self.fence, self.deadline, knowledge=self.knowledge)
+
+    @classmethod
+    def from_domain(cls, reservation: ProvisioningReservation) -> Self:
+        return cls(
+            tenant_id=reservation.tenant_id,
+            fence=reservation.fence,
+            deadline=reservation.deadline,
+            knowledge=reservation.knowledge,
+        )
+
+
+class ReserveTenantResult(Contract):
+    """What an execution of `provision_tenant` has for its reservation."""
+
+    tenant_id: TenantId
+    fence: int
+    deadline: datetime
 
     @classmethod
     def from_domain(cls, reservation: ProvisioningReservation) -> Self:
@@ -212,7 +233,36 @@ OFFBOARDING_STEPS: Mapping[str, str] = {
 }
 """The same of `offboard_tenant`."""
 
-_STEPS = {Workflow.PROVISION_TENANT: PROVISIONING_STEPS, Workflow.OFFBOARD_TENANT: OFFBOARDING_STEPS}
+REBUILDING_STEPS: Mapping[str, str] = {
+    "reserved": "Reserve Rebuild",
+    "capacity": "Check Capacity",
+    "service_role": "Ensure Service Role",
+    "index": "Ensure Knowledge Store",
+    "knowledge_base": "Ensure Knowledge Base",
+    "trust": "Narrow Service Role",
+    "data_source": "Ensure Data Source",
+    "begun": "Begin Candidate Sync",
+    "candidate": "Await Candidate",
+    "comparison": "Compare Knowledge",
+    "promotion": "Promote Knowledge",
+}
+"""The same of `rebuild_tenant`, where it builds a candidate."""
+
+_DELETED = {"service_role": "Ensure Service Role", "forgotten": "Forget Knowledge"}
+"""The same once it has deleted what is beside the live knowledge. Forget Knowledge leaves nothing of all that."""
+
+
+def _steps(workflow: Workflow, results: Mapping[str, object]) -> Mapping[str, str]:
+    match workflow:
+        case Workflow.PROVISION_TENANT:
+            return PROVISIONING_STEPS
+        case Workflow.OFFBOARD_TENANT:
+            return OFFBOARDING_STEPS
+        case Workflow.REBUILD_TENANT:
+            reserved = results.get("reserved")
+            if not isinstance(reserved, Mapping) or reserved.get("builds"):
+                return REBUILDING_STEPS
+            return _DELETED if reserved.get("deleted") else {"deletion": "Delete Knowledge"}
 
 
 class TaskFailure(BaseModel):
@@ -234,7 +284,7 @@ class ExecutionProgress(BaseModel):
         """The first step that has left no result. Those that run again until they are done leave one each time, which
         says in `done` whether it was the last."""
         results = self.model_extra or {}
-        steps = _STEPS[workflow]
+        steps = _steps(workflow, results)
         undone = (step for key, step in steps.items() if not _is_done(results.get(key)))
         return next(undone, list(steps.values())[-1])
 
@@ -306,3 +356,116 @@ class ErasureResult(Contract):
 
 class MarkTenantOffboardedInput(StepInput):
     receipt: ErasureReceipt
+
+
+class RebuildTenantInput(Contract):
+    """What an execution of `rebuild_tenant` is started with: the tenant's record says what is to be done."""
+
+    tenant_id: TenantId
+
+
+class ReserveRebuildInput(Contract):
+    request: RebuildTenantInput
+    execution: str
+
+
+class CandidateReservationPayload(ProvisioningReservationPayload):
+    """Of the knowledge beside the live one."""
+
+    knowledge: int = Field(ge=1)
+
+
+class RebuildReservedResult(Contract):
+    """`builds` is whether the knowledge beside the live one is to be built, and not deleted; `deleted`, whether nothing
+    of it is left: then the reservation is of the live one."""
+
+    reservation: ProvisioningReservationPayload
+    builds: bool
+    alone_from: datetime
+    deleted: bool = False
+
+    @classmethod
+    def from_domain(cls, reservation: RebuildReservation) -> Self:
+        payload = ProvisioningReservationPayload.from_domain(reservation)
+        return cls(reservation=payload, builds=reservation.builds, alone_from=reservation.alone_from)
+
+
+class ForgottenResult(Contract):
+    """All that an execution goes on with: nothing but its tenant, where no other knowledge is to be built."""
+
+    tenant_id: TenantId
+    reserved: RebuildReservedResult | None
+    another: bool
+
+
+class CandidateStepInput(StepInput):
+    reservation: CandidateReservationPayload
+
+
+class BegunResult(Contract):
+    """`deadline` is until when the candidate must have been ingested."""
+
+    deadline: datetime
+
+
+class AwaitCandidateInput(CandidateStepInput):
+    deadline: datetime
+
+
+class CandidateResult(Contract):
+    """`wait_seconds` is how long to wait before looking again while it is not complete."""
+
+    done: bool
+    wait_seconds: int
+
+    @classmethod
+    def from_domain(cls, complete: bool, look_again_after: timedelta) -> Self:
+        return cls(done=complete, wait_seconds=math.ceil(look_again_after.total_seconds()))
+
+
+class AskedOfBothBody(Contract):
+    """A golden question by its id, and whether it has found its document in each of the two. `live` is `None` where the
+    live one could not be searched."""
+
+    question_id: QuestionId
+    live: bool | None
+    candidate: bool
+
+    def to_domain(self) -> AskedOfBoth:
+        return AskedOfBoth(self.question_id, self.live, self.candidate)
+
+
+class CompareKnowledgeInput(CandidateStepInput):
+    """`asked` is what the parts before have come to."""
+
+    asked: tuple[AskedOfBothBody, ...]
+
+
+class ComparisonResult(Contract):
+    """`done` is whether it is all."""
+
+    asked: tuple[AskedOfBothBody, ...]
+    done: bool
+
+    @classmethod
+    def from_domain(cls, asked: Iterable[AskedOfBoth], whole: bool) -> Self:
+        bodies = (
+            AskedOfBothBody(question_id=each.question_id, live=each.live, candidate=each.candidate) for each in asked
+        )
+        return cls(asked=tuple(bodies), done=whole)
+
+
+class PromotionResult(Contract):
+    """`live` is the number of the knowledge that answers from then on."""
+
+    live: int
+
+
+class DeleteKnowledgeInput(CandidateStepInput):
+    """`alone_from` is when nobody else can be making something for it any more."""
+
+    alone_from: datetime
+
+
+class ForgetKnowledgeInput(StepInput):
+    reservation: ProvisioningReservationPayload

@@ -371,7 +371,8 @@ def _by_reason(documents: Sequence[ReportedDocument]) -> tuple[Reason, ...]:
 
 
 def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: Deployment) -> Alert:
-    """What to say when a provisioning ended without an active tenant, or an offboarding with something left."""
+    """What to say when a provisioning ended without an active tenant, an offboarding with something left, or a rebuild
+    without a verdict."""
     done, verb, advice, harm = {
         Workflow.PROVISION_TENANT: (
             "provisioning",
@@ -385,6 +386,12 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
             "The tenant is out of service, but not everything is deleted. Remove the cause; then this takes up where "
             "it stopped:",
             None,
+        ),
+        Workflow.REBUILD_TENANT: (
+            "rebuilding",
+            "tenant rebuild",
+            "The tenant is answered as before. Remove the cause; then this continues where it stopped:",
+            Harm.MACHINERY_ONLY,
         ),
     }[failure.workflow]
     return Alert(

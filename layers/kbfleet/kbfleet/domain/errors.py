@@ -141,6 +141,14 @@ class RereadingNotAccepted(KbfleetError):
     that they may be."""
 
 
+class CandidateNotIngested(KbfleetError):
+    """A candidate's documents could not be read, or not in time: there is nothing to compare."""
+
+
+class NothingBeside(KbfleetError):
+    """The tenant has no knowledge beside its live one, or none with which that can be done."""
+
+
 class TenantBusy(KbfleetError):
     """Another execution holds the tenant's lease."""
 

@@ -181,7 +181,8 @@ class JobStateChange:
 
     `final` is whether nothing follows by itself: a job that failed for a passing cause is tried again. `external` is
     whether somebody else started the job, in the console for one; `after_hold`, whether a sync was held since the last
-    good one, of which people were told; `reasons_left_out`, how many reasons are not kept.
+    good one, of which people were told; `reasons_left_out`, how many reasons are not kept. `knowledge` is the number of
+    the tenant's that it has read for; `beside`, whether that one answers nobody at present.
     """
 
     tenant_id: TenantId
@@ -200,6 +201,8 @@ class JobStateChange:
     after_hold: bool = False
     life: int = 1
     reasons_left_out: int = 0
+    knowledge: int = 1
+    beside: bool = False
 
     def __post_init__(self) -> None:
         _keep_first_reasons(self)
@@ -222,8 +225,10 @@ class JobStateChange:
     @property
     def identity(self) -> str:
         """The same for every observation of the same change, so that repeated deliveries can be recognized."""
-        # A job that Bedrock refused has a name that comes again in each life.
+        # A job that Bedrock refused has a name that comes again in each life, and of each knowledge.
         of = self.tenant_id if self.of_life.is_first else f"{self.tenant_id}.{self.life}"
+        if self.knowledge != 1:
+            of = f"{self.tenant_id}.{self.life}.{self.knowledge}"
         return f"{of}/{self.name}/{self.status}"
 
     @property

@@ -37,8 +37,10 @@ class ServiceRole:
         indexes: patterns of the vector indexes that are the tenant's, now and later.
         store_services: the services that its knowledge store needs, by their prefixes in IAM.
         knowledge_bases: ids of those for which it may be assumed; for any of the account while there are none.
-        models: ids of the models that it may call, by the tenant's profile; `None` for those of the stack's parameters.
+        models: ids of the models that it may call, by the tenant's profiles; `None` for those of the stack's
+            parameters.
         reranks: whether one of them puts passages into another order.
+        by_the_stack: whether it may call those of the stack's parameters, too.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ServiceRole:
     knowledge_bases: tuple[str, ...] = ()
     models: frozenset[str] | None = None
     reranks: bool = False
+    by_the_stack: bool = False
 
     def policy(self, boundary: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the role may: of what its permissions boundary allows for the fleet, the tenant's own part.
@@ -92,8 +95,10 @@ class ServiceRole:
 
     def _of_models(self, statement: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """What a statement about models gives to the tenant's profile."""
+        if statement.get("Sid") == _BY_DEFAULT and (self.models is None or self.by_the_stack):
+            return statement
         if self.models is None:
-            return statement if statement.get("Sid") == _BY_DEFAULT else None
+            return None
         if _listed(statement["Action"]) == [_RERANK]:
             return statement if self.reranks else None
         profiles = statement.get("Condition", {}).get("StringEquals", {}).get(_BY_PROFILE)

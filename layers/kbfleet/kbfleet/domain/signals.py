@@ -34,22 +34,33 @@ from kbfleet.domain.question_runs import QuestionsJudged
 from kbfleet.domain.root_cause import CREDENTIALS_REFUSED, RootCause, own_documents, own_questions, root_cause
 from kbfleet.domain.workflow import Workflow, WorkflowFailure
 
-_CONCERNS = {Workflow.PROVISION_TENANT: Concern.PROVISIONING, Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING}
+_CONCERNS = {
+    Workflow.PROVISION_TENANT: Concern.PROVISIONING,
+    Workflow.OFFBOARD_TENANT: Concern.OFFBOARDING,
+    Workflow.REBUILD_TENANT: Concern.REBUILDING,
+}
 _DOCUMENTS = "documents"
 _RETRY = "sync retry-failed"
 _ISOLATION = "isolation"
 _KNOWLEDGE = "knowledge"
 _FLEET = "fleet"
 _QUESTIONS = "questions"
-_VERBS = {Workflow.PROVISION_TENANT: "tenant add", Workflow.OFFBOARD_TENANT: "tenant offboard"}
+_VERBS = {
+    Workflow.PROVISION_TENANT: "tenant add",
+    Workflow.OFFBOARD_TENANT: "tenant offboard",
+    Workflow.REBUILD_TENANT: "tenant rebuild",
+}
 
 
 def of_ingestion(change: JobStateChange, deployment: Deployment, *, harm: Harm = Harm.UNKNOWN) -> tuple[Signal, ...]:
-    """A failed job, or a good one. Of one that left documents out, `of_documents` speaks.
+    """A failed job, or a good one. Of one that left documents out, `of_documents` speaks. Nothing of one that has read
+    for a knowledge that answers nobody: whoever builds it is told.
 
     Args:
         harm: how askers are hurt by a failure, if somebody has looked.
     """
+    if change.beside:
+        return ()
     tenant, failure = str(change.tenant_id), None
     if (alert := ingestion_alert(change, deployment, harm)) is not None:
         texts = [reason.text for reason in change.failure_reasons] or [""]

@@ -422,8 +422,13 @@ class Sync:
         accepted to lose counts no more."""
         return replace(self._off_the_queue(), waiters=(), accepted=0)
 
+    def live_from(self, now: datetime) -> Sync:
+        """Its knowledge is the one that answers from here on: a sync is requested, since what no event has told of was
+        brought into the other only. People were not told that its next sync is held: if it is, they are."""
+        return replace(self, hold=None).requested(now, Priority.CHANGED)
+
     def laid_to_rest(self) -> Sync:
-        """It is about a life that is over: nothing runs or waits in it any more."""
+        """It is about a life that is over, or a knowledge that leaves: nothing runs or waits in it any more."""
         return replace(self._off_the_queue(), state=SyncState.IDLE, job=None, waiters=(), hold=None, accepted=0)
 
     def _off_the_queue(self) -> Sync:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -19,6 +19,7 @@ from kbfleet.domain.errors import (
     TenantSuspended,
 )
 from kbfleet.domain.finding import Finding, UnseenSince
+from kbfleet.domain.knowledges import Beside, KnowledgeRecord
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.printable import is_printable
 from kbfleet.domain.profiles import BY_THE_STACK, ProfileReference
@@ -158,6 +159,8 @@ class Tenant:
     usage_key_id: str | None = None
     profile: ProfileReference = BY_THE_STACK
     read_again_since: datetime | None = None
+    beside: Beside | None = None
+    last_knowledge: int = 1
 
     @property
     def this_life(self) -> Life:
@@ -166,8 +169,89 @@ class Tenant:
 
     @property
     def live_knowledge(self) -> Knowledge:
-        """What answers in this life."""
+        """What answers in this life; seen from beside, what is there."""
         return Knowledge(self.this_life, self.knowledge)
+
+    # --- the knowledge beside the live one ---
+
+    @property
+    def record_of_knowledge(self) -> KnowledgeRecord:
+        """What it has of the live one; seen from beside, of the other."""
+        return KnowledgeRecord(**{each.name: getattr(self, each.name) for each in fields(KnowledgeRecord)})
+
+    def with_knowledge(self, record: KnowledgeRecord) -> Tenant:
+        """The record with that knowledge in place of the live one."""
+        return replace(self, **{each.name: getattr(record, each.name) for each in fields(record)})
+
+    @property
+    def is_seen_from_beside(self) -> bool:
+        return self.beside is not None and self.beside.seen_from
+
+    def seen_from_beside(self) -> Tenant:
+        """The record as it would be if the knowledge beside the live one were what it is about: for those who make and
+        delete resources, which is the same for both. It is never stored: see `as_recorded`.
+
+        Raises: LeaseLost: there is none.
+        """
+        if self.beside is None or self.is_seen_from_beside:
+            raise LeaseLost(
+                f"Tenant {self.tenant_id} has no knowledge beside the one that answers any more.",
+                remedy="Nothing to do here: whoever has taken it out decides.",
+            )
+        return self._exchanged(self.beside)
+
+    def as_recorded(self) -> Tenant:
+        """As it is stored, whichever knowledge it is seen from."""
+        return self._exchanged(self.beside) if self.beside is not None and self.beside.seen_from else self
+
+    def _exchanged(self, beside: Beside) -> Tenant:
+        other = replace(beside, record=self.record_of_knowledge, seen_from=not beside.seen_from)
+        return replace(self.with_knowledge(beside.record), beside=other)
+
+    def seen_under(self, reservation: Reservation) -> Tenant:
+        """As whoever has that reservation sees it.
+
+        Raises: LeaseLost: it is of a knowledge that is not there any more.
+        """
+        if reservation.knowledge is None:
+            return self
+        seen = self.seen_from_beside()
+        if seen.knowledge != reservation.knowledge:
+            raise LeaseLost(
+                f"Knowledge {reservation.knowledge} of tenant {self.tenant_id} is not there any more.",
+                remedy="Nothing to do here: whoever has taken it out decides.",
+            )
+        return seen
+
+    def each_knowledge(self) -> tuple[Tenant, ...]:
+        """The record, and if there is another knowledge beside the live one, also as it is seen from there."""
+        recorded = self.as_recorded()
+        return (recorded,) if recorded.beside is None else (recorded, recorded.seen_from_beside())
+
+    def each_synced(self) -> tuple[Tenant, ...]:
+        """As `each_knowledge`, of what documents are brought into."""
+        return self.each_knowledge() if self.beside is not None and self.beside.is_synced else (self,)
+
+    def seen_from(self, knowledge: Knowledge) -> Tenant | None:
+        """As it is seen from that one; `None` if documents are not brought into it any more."""
+        return next((each for each in self.each_synced() if each.live_knowledge == knowledge), None)
+
+    def not_being_rebuilt(self, now: datetime) -> None:
+        """Raises: TenantBusy: an execution makes or deletes resources beside its live knowledge."""
+        if self._lease_gives_way and self.leased_at(now):
+            raise TenantBusy(
+                f"What is beside tenant {self.tenant_id}'s live knowledge is being made or deleted.",
+                remedy="That takes some minutes: then run the command again.",
+            )
+
+    @property
+    def _lease_gives_way(self) -> bool:
+        """Whether a rebuild has it: nobody who takes the tenant out of service, or into it, waits for that."""
+        return self.lease is not None and self.beside is not None and self.beside.holder == self.lease.holder
+
+    def without_rebuilds_lease(self) -> Tenant:
+        """To be written under the next fencing token."""
+        return replace(self, lease=None) if self._lease_gives_way else self
 
     @property
     def state_change(self) -> TenantStateChange:
@@ -213,14 +297,19 @@ class Tenant:
             TenantOffboarding, TenantOffboarded: provisioning would undo what somebody wants.
         """
         self.not_leaving()
-        leased = self._leased_to(holder, now, lease)
+        leased = self.leased_to(holder, now, lease)
         return leased.with_status(TenantStatus.PROVISIONING, now) if self.status is TenantStatus.FAILED else leased
 
-    def _leased_to(self, holder: str, now: datetime, lease: timedelta) -> Tenant:
-        self._not_leased_by_another(holder, now)
+    def leased_to(self, holder: str, now: datetime, lease: timedelta) -> Tenant:
+        """The record with its lease given to `holder`, and the next fencing token.
+
+        Raises: TenantBusy.
+        """
+        self.not_leased_by_another(holder, now)
         return replace(self, lease=Lease(holder, now + lease), fence=self.fence + 1, updated_at=now)
 
-    def _not_leased_by_another(self, holder: str | None, now: datetime) -> None:
+    def not_leased_by_another(self, holder: str | None, now: datetime) -> None:
+        """Raises: TenantBusy."""
         if self.lease is not None and self.leased_at(now) and self.lease.holder != holder:
             raise TenantBusy(
                 f"Tenant {self.tenant_id} is being worked on by {self.lease.holder}.",
@@ -269,13 +358,14 @@ class Tenant:
         """Raises: TenantBusy, TenantNotActive."""
         if self.status is TenantStatus.SUSPENDED:
             return self
-        self._not_leased_by_another(None, now)
+        free = self.without_rebuilds_lease()
+        free.not_leased_by_another(None, now)
         if self.status is not TenantStatus.ACTIVE:
             raise TenantNotActive(
                 f"Tenant {self.tenant_id} is {self.status}; only an active tenant can be suspended.",
                 remedy=f"Look at it with `kbfleet tenant show {self.tenant_id}`.",
             )
-        return replace(self, fence=self.fence + 1).with_status(TenantStatus.SUSPENDED, now)
+        return replace(free, fence=self.fence + 1).with_status(TenantStatus.SUSPENDED, now)
 
     def resumed(self, now: datetime) -> Tenant:
         """A suspended tenant is active again; one that is to be deleted is what it was before.
@@ -288,7 +378,7 @@ class Tenant:
         if self.status is TenantStatus.ACTIVE:
             return self
         if self.status is TenantStatus.SUSPENDED:
-            self._not_leased_by_another(None, now)
+            self.without_rebuilds_lease().not_leased_by_another(None, now)
         # The next fencing token takes the lease from an execution of offboarding that has not begun to delete.
         released = replace(self, fence=self.fence + 1, lease=None, offboarding=None, failure=None)
         if self.status is TenantStatus.SUSPENDED:
@@ -317,7 +407,7 @@ class Tenant:
             TenantOffboarded: nothing is left to delete.
         """
         self._not_offboarded()
-        self._not_leased_by_another(None, now)
+        self.without_rebuilds_lease().not_leased_by_another(None, now)
         if self.offboarding is not None and self.lease is None and self.failure is None:
             return self
         plan = self.offboarding or Offboarding(now, now + retention, self.status)
@@ -343,7 +433,7 @@ class Tenant:
                 f"Tenant {self.tenant_id} is not to be deleted now.",
                 remedy="Nothing to do here: the tenant's record says what is to become of it.",
             )
-        return replace(self._leased_to(holder, now, lease), failure=None)
+        return replace(self.leased_to(holder, now, lease), failure=None)
 
     def _not_offboarded(self) -> None:
         if self.status is TenantStatus.OFFBOARDED:
@@ -354,7 +444,9 @@ class Tenant:
         return self.bucket_name is not None and now > self.created_at + BUCKET_SETTLES_WITHIN
 
     def without_content(self, now: datetime) -> Tenant:
-        """There is nothing to ask until its documents have been synced anew."""
+        """There is nothing to ask until its documents have been synced anew. What is beside answers nobody."""
+        if self.is_seen_from_beside:
+            return self
         return self if self.status is TenantStatus.SUSPENDED else self.with_status(TenantStatus.PROVISIONING, now)
 
     def bucket_may_appear(self, now: datetime) -> bool:
@@ -456,6 +548,15 @@ class Tenant:
         return DataSourceReference(self.knowledge_base_id, self.data_source_id)
 
 
+def require_as_recorded(tenant: Tenant) -> None:
+    """Whoever stores a record calls this: one that is seen from beside would make the other knowledge the live one.
+
+    Raises: RuntimeError: it is seen so, which is a fault of ours.
+    """
+    if tenant.is_seen_from_beside:
+        raise RuntimeError(f"The record of tenant {tenant.tenant_id} is seen from beside, and cannot be stored so.")
+
+
 class DisplayName(ValidatedText):
     """A tenant's name for people: 1 to 100 characters that can all be seen, and are not all white space.
 
@@ -503,10 +604,15 @@ class ProvisioningRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The right of one execution to change one tenant, until a later one takes it."""
+    """The right of one execution to change one tenant, until a later one takes it.
+
+    Args:
+        knowledge: the number of that beside the live one, whose resources it changes; `None` for those of the live one.
+    """
 
     tenant_id: TenantId
     fence: int
+    knowledge: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ class Workflow(StrEnum):
 
     PROVISION_TENANT = "provision_tenant"
     OFFBOARD_TENANT = "offboard_tenant"
+    REBUILD_TENANT = "rebuild_tenant"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Of provisioning and offboarding."""
+"""Of provisioning, offboarding and rebuilding."""
 
 from __future__ import annotations
 
@@ -83,6 +83,10 @@ class ErasureSettings(EnvironmentSettings):
 
 class OffboardingExecutionSettings(EnvironmentSettings):
     offboard_tenant_arn: str
+
+
+class RebuildExecutionSettings(EnvironmentSettings):
+    rebuild_tenant_arn: str
 
 
 class RetentionSettings(EnvironmentSettings):

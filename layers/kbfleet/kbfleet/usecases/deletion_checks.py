@@ -104,8 +104,10 @@ class DeletionCheck:
 
     def _checked(self, sync: Sync, until: datetime) -> Sync:
         knowledge = sync.of_knowledge
-        tenant = self.registry.find(knowledge.tenant_id)
-        if tenant is None or tenant.is_over(knowledge.life) or tenant.data_source_id is None:
+        record = self.registry.find(knowledge.tenant_id)
+        known = record is not None and not record.is_over(knowledge.life)
+        tenant = record.seen_from(knowledge) if record is not None and known else None
+        if tenant is None or tenant.data_source_id is None:
             # There is nothing to start either: the tick says so.
             return self._write(knowledge, lambda entry: entry.with_nothing_to_delete(self.clock.now()))
         if sync.unrecalled:
@@ -118,16 +120,14 @@ class DeletionCheck:
         except ResourceMissing:
             if sync.postponed < _DOUBTED:
                 raise
-            return self._conclude(knowledge, lambda entry, now: entry.unchecked(answered_from, HoldReason.GONE, now))
+            return self._conclude(tenant, lambda entry, now: entry.unchecked(answered_from, HoldReason.GONE, now))
         except AccessRefused:
-            return self._conclude(
-                knowledge, lambda entry, now: entry.unchecked(answered_from, HoldReason.UNREADABLE, now)
-            )
+            return self._conclude(tenant, lambda entry, now: entry.unchecked(answered_from, HoldReason.UNREADABLE, now))
         if not check.ended:
             after = self._write(knowledge, lambda entry: entry.checking(check))
             self.checks.request(after)
             return after
-        return self._conclude(knowledge, lambda entry, now: entry.checked(check, self.limit, now))
+        return self._conclude(tenant, lambda entry, now: entry.checked(check, self.limit, now))
 
     def _recalled(self, sync: Sync, tenant: Tenant) -> Sync:
         """Of a tenant that was synced before kbfleet kept what is answered from, the history mostly knows. Where it
@@ -177,14 +177,18 @@ class DeletionCheck:
         listed = frozenset(key_in(bucket, document.uri) for document in self.failed_documents.all(life))
         return listed if len(listed) <= answered_from.left_out else frozenset()
 
-    def _conclude(self, knowledge: Knowledge, conclusion: Callable[[Sync, datetime], Sync]) -> Sync:
-        """Stores the entry that a check has come to, after people were told of it."""
+    def _conclude(self, tenant: Tenant, conclusion: Callable[[Sync, datetime], Sync]) -> Sync:
+        """Stores the entry that a check has come to, after people were told of it.
+
+        Args:
+            tenant: as it is seen from the knowledge that was checked.
+        """
 
         def answer(waiter: Waiter) -> None:
             self.callbacks.succeed(waiter.task_token, {"outcome": "HELD"})
 
         return _concluded(
-            knowledge,
+            tenant,
             lambda entry: conclusion(entry, self.clock.now()),
             ledger=self.ledger,
             announcements=self.announcements,
@@ -204,26 +208,28 @@ class DeletionCheck:
 
 
 def _concluded(
-    knowledge: Knowledge,
+    tenant: Tenant,
     conclusion: Callable[[Sync], Sync],
     *,
     ledger: SyncLedger,
     announcements: Announcements,
     answer: Callable[[Waiter], None],
 ) -> Sync:
-    """Stores an entry after people were told of it, where it holds a sync that was not held, or otherwise.
+    """Stores an entry after people were told of it, where it holds a sync that was not held, or otherwise. Of a
+    knowledge that answers nobody they are not: the one that does is held for the same.
 
     Raises:
         ConcurrentUpdate: others were faster again and again.
     """
 
+    knowledge = tenant.live_knowledge
     for _ in range(_ATTEMPTS):
         before = ledger.find(knowledge)
         after = conclusion(before)
         if after == before:
             return before
         hold = after.hold
-        if hold is not None and not hold.tells_what(before.hold):
+        if hold is not None and not hold.tells_what(before.hold) and not tenant.is_seen_from_beside:
             announcements.sync_held(
                 SyncHeld(
                     knowledge.tenant_id,
@@ -252,7 +258,7 @@ def require_nothing_held(tenant: Tenant, *, ledger: SyncLedger, announcements: A
     if data_source_id is None:
         return
     entry = _concluded(
-        tenant.live_knowledge,
+        tenant,
         lambda sync: sync.held_from_reading_anew(data_source_id, tenant.bucket_made_at, clock.now()),
         ledger=ledger,
         announcements=announcements,

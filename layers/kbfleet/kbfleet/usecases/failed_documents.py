@@ -102,14 +102,14 @@ class FailureCollector:
     names: ResourceNames
 
     def collect(self, job: JobStateChange) -> FailureReport | None:
-        """Returns: what is published; `None` when the tenant is on its way out or has another life by now, or nothing
-        fails and nothing did.
+        """Returns: what is published; `None` when the tenant is on its way out or has another life by now, the job has
+        read for a knowledge that does not answer, or nothing fails and nothing did.
 
         Raises:
             TenantNotFound, ConcurrentUpdate, Throttled, NotReadyYet, AwsRefusal.
         """
         tenant = self.registry.get(job.tenant_id)
-        if _leaves(tenant) or job.of_life != tenant.this_life:
+        if _leaves(tenant) or job.of_life != tenant.this_life or job.knowledge != tenant.knowledge:
             return None
         known = {document.uri: document for document in self.failed_documents.all(job.of_life)}
         sync = self.ledger.find(tenant.live_knowledge)

@@ -142,6 +142,28 @@ def update_sync(
     )
 
 
+def update_each(
+    tenant: Tenant,
+    change: Callable[[Sync], Sync],
+    *,
+    ledger: SyncLedger,
+    beside: Callable[[Sync], Sync] | None = None,
+    answer: Callable[[Waiter], None] = nobody_is_dismissed,
+) -> tuple[Sync, ...]:
+    """As `update_sync`, of every knowledge that the tenant's documents are brought into. That which answers is written
+    last: when it is, so are all.
+
+    Args:
+        tenant: the record as it was read, after what is to be noted has happened.
+        beside: the change of one that does not answer; the same, if not given.
+
+    Returns: the entries, in the order of `Tenant.each_synced`: that of the one that answers is the first.
+    """
+    live, *others = tenant.each_synced()
+    entries = [update_sync(each.live_knowledge, beside or change, ledger=ledger, answer=answer) for each in others]
+    return update_sync(live.live_knowledge, change, ledger=ledger, answer=answer), *entries
+
+
 def require_trusted(entry: Sync) -> None:
     """Documents may be ingested into the tenant's data source.
 
@@ -186,7 +208,14 @@ def request_sync(
         accepting = served.accepting(accepted_deletions) if accepted_deletions else served
         return accepting.requested(clock.now(), priority)
 
-    sync = update_sync(tenant.live_knowledge, requested, ledger=ledger)
+    def requested_beside(entry: Sync) -> Sync:
+        """Nobody waits for it, and nobody was told what it would delete: that is accepted as far as it was seen."""
+        served = entry.taken_off_hold(clock.now(), tenant.fence)
+        seen = served.hold is not None and served.hold.missing <= accepted_deletions
+        accepting = served.accepting(accepted_deletions) if seen else served
+        return accepting.requested(clock.now(), max(priority, Priority.CHANGED))
+
+    sync, *_ = update_each(tenant, requested, beside=requested_beside, ledger=ledger)
     ticks.request()
     return sync
 
@@ -218,7 +247,7 @@ def note_changes(
         served = entry.taken_off_hold(now, tenant.fence) if tenant.is_in_service else entry
         return served.requested(now, Priority.CHANGED, ready_at=debounce.ready_at(served, now))
 
-    sync = update_sync(tenant.live_knowledge, changed, ledger=ledger)
+    sync, *_ = update_each(tenant, changed, ledger=ledger)
     ticks.request()
     return sync
 
@@ -243,11 +272,29 @@ def stop_sync(
     def answer(waiter: Waiter) -> None:
         callbacks.fail(waiter.task_token, "IngestionFailed", f"The sync of tenant {tenant_id} was stopped.")
 
-    sync = update_sync(tenant.live_knowledge, Sync.called_off, ledger=ledger, answer=answer)
-    if sync.job is not None:
-        sync = stop_job(sync, sync.job, tenant.data_source(), ledger=ledger, knowledge_bases=knowledge_bases)
+    entries = update_each(tenant, Sync.called_off, ledger=ledger, answer=answer)
+    stopped = stop_jobs(tenant, entries, ledger=ledger, knowledge_bases=knowledge_bases)
+    if any(each.job is not None for each in entries):
         ticks.request()
-    return sync
+    return stopped[0]
+
+
+def stop_jobs(
+    tenant: Tenant, entries: Sequence[Sync], *, ledger: SyncLedger, knowledge_bases: KnowledgeBases
+) -> tuple[Sync, ...]:
+    """Asks for the end of the jobs that a tenant's entries follow.
+
+    Args:
+        entries: as `update_each` gives them.
+
+    Returns: the entries.
+    """
+    return tuple(
+        stop_job(sync, sync.job, each.data_source(), ledger=ledger, knowledge_bases=knowledge_bases)
+        if sync.job is not None
+        else sync
+        for each, sync in zip(tenant.each_synced(), entries, strict=True)
+    )
 
 
 def stop_job(
@@ -266,6 +313,14 @@ def stop_job(
     if knowledge_bases.stop_ingestion(data_source, job.ingestion_job_id):
         return sync
     return update_sync(sync.of_knowledge, lambda entry: entry.refused_to_stop(job.ingestion_job_id), ledger=ledger)
+
+
+def _data_source_of(sync: Sync, tenant: Tenant) -> DataSourceReference:
+    """Raises: TenantNotActive: nothing is brought into that knowledge any more, or not yet."""
+    seen = tenant.seen_from(sync.of_knowledge)
+    if seen is None:
+        raise TenantNotActive(f"Tenant {tenant.tenant_id} has no knowledge {sync.knowledge} any more.")
+    return seen.data_source()
 
 
 UNANNOUNCED_AFTER = timedelta(hours=1)
@@ -448,10 +503,10 @@ class Scheduler:
         return [sync for sync in queued if sync not in unchecked]
 
     def _laid_to_rest(self, sync: Sync, tenant: Tenant) -> bool:
-        """Takes what a process that was late has written about a life that is over off the ledger's index: whatever is
-        done for it would be done for the tenant's new life. Returns: whether it is so."""
+        """Takes what a process that was late has written about a life that is over, or a knowledge that leaves, off the
+        ledger's index: whatever is done for it would be done for what the tenant has now. Returns: whether it is so."""
         life = sync.of_knowledge.life
-        if not tenant.is_over(life):
+        if not tenant.is_over(life) and tenant.seen_from(sync.of_knowledge) is not None:
             return False
 
         def answer(waiter: Waiter) -> None:
@@ -469,7 +524,7 @@ class Scheduler:
         tenant = self.registry.get(sync.tenant_id)
         if self._laid_to_rest(sync, tenant):
             return True
-        data_source = tenant.data_source()
+        data_source = _data_source_of(sync, tenant)
         try:
             job = self.knowledge_bases.ingestion_job(data_source, sync.job.ingestion_job_id)
         except ResourceMissing as error:
@@ -479,12 +534,12 @@ class Scheduler:
         if job.status == sync.job.status and not job.status.ended:
             return False
         if job.outcome is None:
-            self._publish(sync, data_source, job, sync.job.generation, unannounced, external=sync.job.external)
+            self._publish(sync, tenant, job, sync.job.generation, unannounced, external=sync.job.external)
             save_sync(sync, sync.progressed(job.status), ledger=self.ledger)
             return False
         result = SyncResult.of_job(job, job.outcome, sync.job.generation, data_source.data_source_id)
         final, external = not sync.will_retry(result), sync.job.external
-        self._publish(sync, data_source, job, sync.job.generation, unannounced, final=final, external=external)
+        self._publish(sync, tenant, job, sync.job.generation, unannounced, final=final, external=external)
         self._end(sync, result)
         return True
 
@@ -523,7 +578,7 @@ class Scheduler:
         tenant = self.registry.get(sync.tenant_id)
         if self._laid_to_rest(sync, tenant):
             return 0
-        data_source = tenant.data_source()
+        data_source = _data_source_of(sync, tenant)
         generation = sync.requested_generation
         token = client_token(data_source.knowledge_base_id, data_source.data_source_id, "ingestion", sync.start_token)
         try:
@@ -535,7 +590,7 @@ class Scheduler:
             if running.as_of(self.clock.now()) != running:
                 # It was given up, or would be at once. But whether it has ended, nobody knows.
                 raise NotReadyYet(f"Job {running.ingestion_job_id} has a status that is not known.") from None
-            self._publish(sync, data_source, running, sync.synced_generation, unannounced, external=True)
+            self._publish(sync, tenant, running, sync.synced_generation, unannounced, external=True)
             save_sync(sync, sync.adopted(running), ledger=self.ledger)
             return 1
         except CapacityExceeded:
@@ -543,9 +598,9 @@ class Scheduler:
         except AwsRefusal as error:
             if tenant.leased_at(self.clock.now()):
                 raise NotReadyYet(f"{error.what} An execution is changing tenant {sync.tenant_id}.") from error
-            self._refused(sync, data_source, generation, error, unannounced)
+            self._refused(sync, tenant, generation, error, unannounced)
             return 0
-        self._publish(sync, data_source, job, generation, unannounced)
+        self._publish(sync, tenant, job, generation, unannounced)
         save_sync(sync, sync.started(job, generation), ledger=self.ledger)
         return 1
 
@@ -561,16 +616,16 @@ class Scheduler:
             if failure is None:
                 save_sync(sync, given_way, ledger=self.ledger)
             else:
-                data_source = self.registry.get(sync.tenant_id).data_source()
-                self._refused(sync, data_source, sync.requested_generation, failure, unannounced)
-        except ConcurrentUpdate:
+                tenant = self.registry.get(sync.tenant_id)
+                self._refused(sync, tenant, sync.requested_generation, failure, unannounced)
+        except (ConcurrentUpdate, TenantNotActive):
             return  # somebody has changed the entry meanwhile: the next tick decides on the newer one
 
     def _for_good(self, sync: Sync, error: KbfleetError) -> KbfleetError | None:
         """Why trying again is in vain, if it is: the tenant's data source has been given up, or has refused for long.
         While it cannot be seen, it is not known to have been given up."""
         try:
-            found = self.knowledge_bases.data_source(self.registry.get(sync.tenant_id).data_source())
+            found = self.knowledge_bases.data_source(_data_source_of(sync, self.registry.get(sync.tenant_id)))
         except _NOT_NOW:
             found = None
         given_up = found.given_up() if found is not None else None
@@ -579,7 +634,7 @@ class Scheduler:
     def _refused(
         self,
         sync: Sync,
-        data_source: DataSourceReference,
+        tenant: Tenant,
         generation: int,
         error: KbfleetError,
         unannounced: _Told,
@@ -589,7 +644,7 @@ class Scheduler:
         result = SyncResult(Outcome.FAILED, generation, self.clock.now(), failure_reasons=reasons)
         change = JobStateChange(
             sync.tenant_id,
-            data_source,
+            _data_source_of(sync, tenant),
             generation,
             JobStatus.FAILED,
             result.ended_at,
@@ -597,6 +652,8 @@ class Scheduler:
             previous_outcome=sync.result.outcome if sync.result else None,
             failure_reasons=reasons,
             life=sync.life,
+            knowledge=sync.knowledge,
+            beside=tenant.live_knowledge != sync.of_knowledge,
         )
         self._publish_once(change, unannounced)
         self._end(sync, result)
@@ -604,7 +661,7 @@ class Scheduler:
     def _publish(
         self,
         sync: Sync,
-        data_source: DataSourceReference,
+        tenant: Tenant,
         job: IngestionJob,
         generation: int,
         unannounced: _Told,
@@ -615,7 +672,7 @@ class Scheduler:
         self._publish_once(
             JobStateChange(
                 tenant_id=sync.tenant_id,
-                data_source=data_source,
+                data_source=_data_source_of(sync, tenant),
                 generation=generation,
                 status=job.status,
                 occurred_at=job.updated_at,
@@ -630,6 +687,8 @@ class Scheduler:
                 external=external,
                 after_hold=sync.after_hold,
                 life=sync.life,
+                knowledge=sync.knowledge,
+                beside=tenant.live_knowledge != sync.of_knowledge,
             ),
             unannounced,
         )

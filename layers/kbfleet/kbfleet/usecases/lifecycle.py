@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.tenant_status import TenantStatus
-from kbfleet.usecases.ingestion import stop_job, update_sync
+from kbfleet.usecases.ingestion import stop_jobs, update_each
 from kbfleet.usecases.reservations import (
     announce_left_over,
     announce_status,
@@ -49,9 +49,10 @@ def suspend_tenant(
     announce_left_over(before, announcements=announcements)
     after = before.suspended(clock.now())
     store_unless_changed(before, after, registry)
-    sync = put_sync_on_hold(after, ledger=ledger, callbacks=callbacks)
-    if sync.on_hold and sync.job is not None:
-        stop_job(sync, sync.job, after.data_source(), ledger=ledger, knowledge_bases=knowledge_bases)
+    entries = put_sync_on_hold(after, ledger=ledger, callbacks=callbacks)
+    # Where a newer record has taken the tenant into service again, its jobs are wanted.
+    if all(each.on_hold for each in entries):
+        stop_jobs(after, entries, ledger=ledger, knowledge_bases=knowledge_bases)
     return announce_status(after, registry=registry, announcements=announcements)
 
 
@@ -78,7 +79,7 @@ def resume_tenant(
     store_unless_changed(before, after, registry)
     synced = False
     if after.is_in_service:
-        sync = update_sync(after.live_knowledge, lambda sync: sync.taken_off_hold(now, after.fence), ledger=ledger)
+        sync, *_ = update_each(after, lambda sync: sync.taken_off_hold(now, after.fence), ledger=ledger)
         synced = after.data_source_id is not None and sync.has_synced(after.data_source_id)
         ticks.request()
     after = announce_status(after, registry=registry, announcements=announcements)
@@ -90,15 +91,17 @@ def resume_tenant(
     return after
 
 
-def put_sync_on_hold(tenant: Tenant, *, ledger: SyncLedger, callbacks: TaskCallbacks) -> Sync:
+def put_sync_on_hold(tenant: Tenant, *, ledger: SyncLedger, callbacks: TaskCallbacks) -> tuple[Sync, ...]:
     """Nothing is started for the tenant from here on, and tasks that wait for one of its syncs are failed. Unless
     somebody has taken it into service again meanwhile: who has written its record last decides.
 
     Args:
         tenant: the record that takes it out of service, as it is stored.
+
+    Returns: as `update_each`.
     """
 
     def answer(waiter: Waiter) -> None:
         callbacks.fail(waiter.task_token, "TenantNotActive", f"Tenant {tenant.tenant_id} is not synced any more.")
 
-    return update_sync(tenant.live_knowledge, lambda sync: sync.put_on_hold(tenant.fence), ledger=ledger, answer=answer)
+    return update_each(tenant, lambda sync: sync.put_on_hold(tenant.fence), ledger=ledger, answer=answer)

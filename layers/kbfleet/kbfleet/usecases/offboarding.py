@@ -12,21 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kbfleet.domain.erasure import ErasedResource, ErasureReceipt, remaining
-from kbfleet.domain.errors import (
-    BucketNameTaken,
-    ErasureIncomplete,
-    KbfleetError,
-    NotReadyYet,
-    RequestRefused,
-    ResourceConflict,
-)
-from kbfleet.domain.ingestion_job import JobStatus
-from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus
-from kbfleet.domain.names import DataSourceReference
+from kbfleet.domain.errors import BucketNameTaken, ErasureIncomplete, KbfleetError, NotReadyYet, ResourceConflict
 from kbfleet.domain.tenant import Reservation
 from kbfleet.domain.tenant_status import TenantStatus
-from kbfleet.usecases.data_sources import delete_data_source
 from kbfleet.usecases.incidents import forget, forgotten
+from kbfleet.usecases.knowledge_removal import (
+    delete_data_sources_of,
+    delete_knowledge_bases,
+    knowledge_bases_of,
+    stop_jobs_of,
+)
 from kbfleet.usecases.lifecycle import put_sync_on_hold
 from kbfleet.usecases.reservations import (
     announce_left_over,
@@ -257,22 +252,12 @@ def stop_ingestion(
     """
     tenant = held(reservation, registry)
     tenant = keep(tenant, tenant.deletion_begun(clock.now()), registry=registry, clock=clock)
-    if tenant.knowledge_base_alone is None:
-        # Of a version that did not keep it. Nobody makes another any more: what no list shows now, none will.
-        alone = {one.knowledge_base_id for one in _knowledge_bases(tenant, knowledge_bases, names)} <= {
-            tenant.knowledge_base_id
-        }
-        tenant = keep(tenant, replace(tenant, knowledge_base_alone=alone), registry=registry, clock=clock)
-    stopping = []
-    for data_source in _data_sources(tenant, knowledge_bases, names):
-        job = knowledge_bases.running_ingestion_job(data_source)
-        if job is not None:
-            knowledge_bases.stop_ingestion(data_source, job.ingestion_job_id)
-            # One whose status is not known may have ended: whether it uses the data source, its deletion shows.
-            if job.status is not JobStatus.UNKNOWN:
-                stopping.append(job.ingestion_job_id)
-    if stopping:
-        raise NotReadyYet(f"Ingestion jobs of tenant {tenant.tenant_id} are still stopping: {', '.join(stopping)}.")
+    tenant = keep(tenant, _with_alone(tenant, knowledge_bases, names), registry=registry, clock=clock)
+    if tenant.beside is not None:
+        seen = tenant.seen_from_beside()
+        tenant = keep(seen, _with_alone(seen, knowledge_bases, names), registry=registry, clock=clock).as_recorded()
+    found = _knowledge_bases(tenant, knowledge_bases, names)
+    stop_jobs_of(found, tenant.tenant_id, knowledge_bases=knowledge_bases)
 
 
 def delete_usage_key(
@@ -291,25 +276,14 @@ def delete_usage_key(
 def delete_data_sources(
     reservation: Reservation, *, registry: TenantRegistry, knowledge_bases: KnowledgeBases, names: ResourceNames
 ) -> None:
-    """No data source is left. One whose vectors cannot be deleted is deleted without them: the whole index goes next.
-    A knowledge base of the kind MANAGED has no index, and Bedrock only deletes all or nothing of it.
+    """No data source is left.
 
     Raises:
         NotReadyYet: Bedrock is still deleting.
     """
     tenant = held(reservation, registry)
-    left = []
-    for knowledge_base in _knowledge_bases(tenant, knowledge_bases, names):
-        for found in knowledge_bases.data_sources(knowledge_base.knowledge_base_id):
-            left.append(found.data_source_id)
-            reference = DataSourceReference(knowledge_base.knowledge_base_id, found.data_source_id)
-            unsuccessful = found.status is DataSourceStatus.DELETE_UNSUCCESSFUL
-            if unsuccessful and knowledge_base.kind is KnowledgeBaseKind.VECTOR:
-                knowledge_bases.retain_vectors(reference)
-            if found.status is not DataSourceStatus.DELETING:
-                delete_data_source(reference, found.status, knowledge_bases)
-    if left:
-        raise NotReadyYet(f"Data sources of tenant {tenant.tenant_id} are still being deleted: {', '.join(left)}.")
+    found = _knowledge_bases(tenant, knowledge_bases, names)
+    delete_data_sources_of(found, tenant.tenant_id, knowledge_bases=knowledge_bases)
 
 
 def delete_knowledge_base(
@@ -319,23 +293,14 @@ def delete_knowledge_base(
     knowledge_bases: KnowledgeBases,
     names: ResourceNames,
 ) -> None:
-    """No knowledge base of the tenant is left. A deletion that failed is asked for again.
+    """No knowledge base of the tenant is left.
 
     Raises:
         NotReadyYet: Bedrock is still deleting, or could not; with its reasons.
     """
     tenant = held(reservation, registry)
     found = _knowledge_bases(tenant, knowledge_bases, names)
-    for knowledge_base in found:
-        if knowledge_base.status is not KnowledgeBaseStatus.DELETING:
-            try:
-                knowledge_bases.delete(knowledge_base.knowledge_base_id)
-            except (ResourceConflict, RequestRefused):
-                if not knowledge_base.status.changing:
-                    raise
-    if found:
-        states = "; ".join(f"{one.knowledge_base_id} {one.status} {' '.join(one.failure_reasons)}" for one in found)
-        raise NotReadyYet(f"Knowledge bases of tenant {tenant.tenant_id} are not deleted yet: {states}.")
+    delete_knowledge_bases(found, tenant.tenant_id, knowledge_bases=knowledge_bases)
 
 
 def delete_service_role(
@@ -348,14 +313,15 @@ def delete_service_role(
 ) -> None:
     """The tenant's service role is gone. Not before its knowledge base: Bedrock deletes vectors in the role's name."""
     tenant = held(reservation, registry)
-    store_of(tenant, stores).dismiss(tenant.this_life)
+    for each in tenant.each_knowledge():
+        store_of(each, stores).dismiss(tenant.this_life)
     service_roles.delete(names.service_role(tenant.this_life))
 
 
 def delete_knowledge_store(reservation: Reservation, *, registry: TenantRegistry, stores: Stores) -> None:
-    """The tenant's index is gone, and all its vectors with it."""
-    tenant = held(reservation, registry)
-    store_of(tenant, stores).delete(tenant.live_knowledge)
+    """The tenant's index is gone, and all its vectors with it; also that of another knowledge beside the live one."""
+    for each in held(reservation, registry).each_knowledge():
+        store_of(each, stores).delete(each.live_knowledge)
 
 
 def delete_bucket(
@@ -428,18 +394,25 @@ def verify_erasure(
     """
     tenant = held(reservation, registry)
     bucket = names.bucket(tenant.this_life)
-    knowledge_base = tenant.knowledge_base_id or names.knowledge_base(tenant.live_knowledge)
     usage_key = names.usage_key(tenant.this_life)
     service_role = names.service_role(tenant.this_life)
     looked_up = {
         ErasedResource("bucket", bucket): _own_bucket(tenant, buckets, names) is not None,
-        ErasedResource("vector index", names.vector_index(tenant.live_knowledge)): store_of(tenant, stores).find(
-            tenant.live_knowledge
-        )
-        is not None,
-        ErasedResource("knowledge base", knowledge_base): bool(_knowledge_bases(tenant, knowledge_bases, names)),
+        **{
+            ErasedResource("vector index", names.vector_index(each.live_knowledge)): store_of(each, stores).find(
+                each.live_knowledge
+            )
+            is not None
+            for each in tenant.each_knowledge()
+        },
+        **{
+            ErasedResource("knowledge base", each.knowledge_base_id or names.knowledge_base(each.live_knowledge)): bool(
+                knowledge_bases_of(each, knowledge_bases, names)
+            )
+            for each in tenant.each_knowledge()
+        },
         ErasedResource("service role", service_role): service_roles.exists(service_role)
-        or store_of(tenant, stores).admits(tenant.this_life),
+        or any(store_of(each, stores).admits(tenant.this_life) for each in tenant.each_knowledge()),
         ErasedResource("usage key", usage_key.name): usage_keys.exists(usage_key, known_as=tenant.usage_key_id),
         ErasedResource("records", str(tenant.tenant_id)): not records.erased(tenant.this_life, keep_usage=keep_usage),
         ErasedResource("part in incidents", str(tenant.tenant_id)): not forgotten(
@@ -516,24 +489,15 @@ def _own_bucket(
     return None
 
 
+def _with_alone(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> Tenant:
+    """The record, with whether there may be other knowledge bases than the recorded one, where a version has written it
+    that did not keep that. Nobody makes another any more: what no list shows now, none will."""
+    if tenant.knowledge_base_alone is not None:
+        return tenant
+    there = {one.knowledge_base_id for one in knowledge_bases_of(tenant, knowledge_bases, names)}
+    return replace(tenant, knowledge_base_alone=there <= {tenant.knowledge_base_id})
+
+
 def _knowledge_bases(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[KnowledgeBase]:
-    """The recorded one, unless its tags or its name say that it is another's. Where that may not be the only one, and
-    where none is recorded, those of the tenant's name that carry its tags, too: one may have been made and never
-    written down."""
-    recorded = knowledge_bases.get(tenant.knowledge_base_id) if tenant.knowledge_base_id else None
-    own = recorded is not None and names.owned(recorded.name, knowledge_bases.tags(recorded), tenant.this_life)
-    found = {recorded.knowledge_base_id: recorded} if recorded is not None and own else {}
-    if tenant.knowledge_base_alone and tenant.knowledge_base_id is not None and (own or recorded is None):
-        return list(found.values())
-    for one in knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)):
-        if one.knowledge_base_id not in found and names.marked(knowledge_bases.tags(one), tenant.this_life):
-            found[one.knowledge_base_id] = one
-    return list(found.values())
-
-
-def _data_sources(tenant: Tenant, knowledge_bases: KnowledgeBases, names: ResourceNames) -> list[DataSourceReference]:
-    return [
-        DataSourceReference(one.knowledge_base_id, found.data_source_id)
-        for one in _knowledge_bases(tenant, knowledge_bases, names)
-        for found in knowledge_bases.data_sources(one.knowledge_base_id)
-    ]
+    """Of each knowledge: see `knowledge_bases_of`."""
+    return [found for each in tenant.each_knowledge() for found in knowledge_bases_of(each, knowledge_bases, names)]

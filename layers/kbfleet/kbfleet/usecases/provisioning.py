@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kbfleet.domain import rebuild
 from kbfleet.domain.capacity import Scarce
 from kbfleet.domain.errors import (
     AwsRefusal,
@@ -47,6 +48,7 @@ from kbfleet.domain.knowledge_base import (
     content_lost,
     with_drift_of_data_source,
 )
+from kbfleet.domain.knowledges import Role
 from kbfleet.domain.names import MAX_LIFE, DataSourceReference
 from kbfleet.domain.profiles import BY_THE_STACK
 from kbfleet.domain.service_role import settling
@@ -161,12 +163,14 @@ def start_provisioning(
             stored.not_leaving()
         raise TenantNotFound.of(request.tenant_id)
     _offered_store(request, existing, stores, profiles)
+    _require_no_candidate(request, existing)
     if existing is not None and request.profile is not None and profiles is not None and not accept_rereading:
         _require_nothing_read_again(existing, request.profile, profiles)
     now = clock.now()
     if existing is not None:
         existing.not_leaving()
         existing = without_dead_lease(existing, executions, now)
+        existing.not_being_rebuilt(now)
         at_work = execution_at_work(existing, executions, now)
         if at_work is not None and request.unlike(existing):
             raise TenantBusy(
@@ -274,6 +278,20 @@ def _require_nothing_read_again(tenant: Tenant, profile: ProfileReference, profi
         )
 
 
+def _require_no_candidate(request: ProvisioningRequest, existing: Tenant | None) -> None:
+    """The profile that somebody wants would be overwritten by a promotion.
+
+    Raises: TenantBusy.
+    """
+    beside = existing.beside if existing is not None else None
+    if beside is not None and beside.role is Role.CANDIDATE and request.profile is not None:
+        raise TenantBusy(
+            f"Tenant {request.tenant_id} is being rebuilt, by profile {beside.plan.profile}.",
+            remedy="Wait for its end, or delete the candidate with "
+            f"`kbfleet tenant rebuild {request.tenant_id} --stop`; then run the command again.",
+        )
+
+
 def _offered_store(
     request: ProvisioningRequest, existing: Tenant | None, stores: Stores, profiles: Profiles | None
 ) -> str:
@@ -340,6 +358,7 @@ def reserve_tenant(
     if name is None and not stays_as_it_is:
         name = registry.requested_name(request.tenant_id, execution=name_of(execution), now=now)
     store = _offered_store(request, existing, stores, profiles)
+    _require_no_candidate(request, existing)
     profile = request.profile or (existing.profile if existing is not None else BY_THE_STACK)
     tenant = existing or Tenant(
         tenant_id=request.tenant_id,
@@ -1205,6 +1224,9 @@ def mark_tenant_failed(
     tenant = registry.find(tenant_id)
     if tenant is None:
         return
+    if failure.workflow is Workflow.REBUILD_TENANT:
+        _mark_rebuild_failed(tenant, failure, registry)
+        return
     if tenant.failure is not None and tenant.failure.execution == failure.execution:
         announce_status(tenant, registry=registry, announcements=announcements)
         return
@@ -1218,6 +1240,23 @@ def mark_tenant_failed(
         # A later execution has reserved the tenant in between: the record is its to write.
         return
     announce_status(marked, registry=registry, announcements=announcements)
+
+
+def _mark_rebuild_failed(tenant: Tenant, failure: WorkflowFailure, registry: TenantRegistry) -> None:
+    """The same of an execution that builds, or deletes, what is beside the live knowledge. It has no lease while it
+    waits.
+
+    Raises: NotReadyYet: somebody else has the tenant, or has just written its record.
+    """
+    if tenant.beside is None or tenant.beside.holder != failure.execution:
+        return
+    marked = rebuild.failed(tenant, failure)
+    if marked == tenant:
+        raise NotReadyYet(f"Tenant {tenant.tenant_id} is being worked on: its failed rebuild is written down later.")
+    try:
+        registry.replace(marked, fence=tenant.fence)
+    except ConcurrentUpdate as error:
+        raise NotReadyYet(f"Somebody else has just written the record of tenant {tenant.tenant_id}.") from error
 
 
 def announce_provisioning_failed(
@@ -1236,3 +1275,5 @@ def record_stopped_execution(
             announcements.provisioning_failed(tenant_id, failure)
         case Workflow.OFFBOARD_TENANT:
             announcements.offboarding_failed(tenant_id, failure)
+        case Workflow.REBUILD_TENANT:
+            announcements.rebuild_failed(tenant_id, failure)

@@ -471,12 +471,14 @@ def _unexplained(
 ) -> Iterator[Finding]:
     present = [tenant for tenant in tenants.values() if tenant.status is not TenantStatus.OFFBOARDED]
     lives = {tenant.this_life for tenant in present}
-    known = {tenant.live_knowledge: tenant for tenant in present}
+    known = {each.live_knowledge: each for tenant in present for each in tenant.each_knowledge()}
     left_on = {one.life: store_type for store_type, owners in resources.indexes.items() for one in owners}
     found_bases: list[tuple[str, Life]] = []
     for knowledge_base_id, knowledge in (resources.knowledge_bases or {}).items():
         owner = known.get(knowledge)
-        if owner is not None and (owner.status in _CHANGING or owner.knowledge_base_id == knowledge_base_id):
+        # Of what is built or deleted beside the live one, resources come and go.
+        changing = owner is not None and (owner.status in _CHANGING or owner.is_seen_from_beside)
+        if owner is not None and (changing or owner.knowledge_base_id == knowledge_base_id):
             continue
         if time.is_up:
             why = f"There was no time to look whose knowledge base {knowledge_base_id} is."

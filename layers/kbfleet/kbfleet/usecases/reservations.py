@@ -102,8 +102,11 @@ def store_unless_changed(before: Tenant | None, after: Tenant, registry: TenantR
 
 
 def held(reservation: Reservation, registry: TenantRegistry) -> Tenant:
-    """Raises: LeaseLost, TenantNotFound."""
-    return registry.get(reservation.tenant_id).held_under(reservation.fence)
+    """The record, as it is seen from the knowledge that the reservation is of. `keep` stores what becomes of it.
+
+    Raises: LeaseLost, TenantNotFound.
+    """
+    return registry.get(reservation.tenant_id).held_under(reservation.fence).seen_under(reservation)
 
 
 def keep(tenant: Tenant, changed: Tenant, *, registry: TenantRegistry, clock: Clock) -> Tenant:
@@ -116,7 +119,7 @@ def keep(tenant: Tenant, changed: Tenant, *, registry: TenantRegistry, clock: Cl
         return tenant
     stamped = replace(changed, updated_at=clock.now())
     try:
-        registry.replace(stamped, fence=tenant.fence)
+        registry.replace(stamped.as_recorded(), fence=tenant.fence)
     except ConcurrentUpdate as error:
         raise LeaseLost(f"The lease on tenant {tenant.tenant_id} has passed to a later execution.") from error
     return stamped
@@ -140,5 +143,5 @@ def announce_status(tenant: Tenant, *, registry: TenantRegistry, announcements: 
     announced = replace(tenant, announced=True)
     # Somebody else has the tenant meanwhile: they have read it unannounced, and publish once more.
     with suppress(ConcurrentUpdate):
-        registry.replace(announced, fence=tenant.fence)
+        registry.replace(announced.as_recorded(), fence=tenant.fence)
     return announced

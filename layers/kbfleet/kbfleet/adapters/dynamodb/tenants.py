@@ -13,7 +13,7 @@ from kbfleet.domain.erasure import ErasureReceipt
 from kbfleet.domain.errors import TenantNotFound
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import ProfileReference
-from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant
+from kbfleet.domain.tenant import REQUESTED_NAME_KEPT_FOR, DisplayName, Tenant, require_as_recorded
 from kbfleet.domain.tenant_status import TenantStatus
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ class DynamoDBTenantRegistry:
         return DisplayName(record["name"])
 
     def _put(self, tenant: Tenant, condition: str, values: Mapping[str, object]) -> None:
+        require_as_recorded(tenant)
         fields = {
             **tenant_key(tenant.tenant_id, "PROFILE"),
             "listed": "TENANT",

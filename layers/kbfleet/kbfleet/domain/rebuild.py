@@ -1,0 +1,338 @@
+"""Rebuilds: what becomes of the knowledge beside the live one. Pure.
+
+Each function gives the record that is to be stored in place of the one that it was given. What is written without the
+tenant's lease comes under the next fencing token, as a suspension does: so nobody overwrites what they have not read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from kbfleet.domain.comparison import Comparison
+from kbfleet.domain.errors import LeaseLost, NothingBeside, TenantBusy, TenantNotActive
+from kbfleet.domain.knowledges import Beside, RebuildPlan, Role
+from kbfleet.domain.names import TenantId
+from kbfleet.domain.tenant import ProvisioningReservation, Tenant
+from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.domain.workflow import WorkflowFailure
+
+ANSWERS_UNTIL = timedelta(minutes=10)
+"""After the live one was exchanged for another, nobody answers from it any more: a record is remembered for five
+minutes at most (`RegistryCacheSeconds`, template.yaml), and an answer takes half a minute."""
+
+
+class RebuildOutcome(StrEnum):
+    PROMOTED = "PROMOTED"
+    REFUSED = "REFUSED"
+    """The candidate was worse."""
+    COMPARED = "COMPARED"
+    ROLLED_BACK = "ROLLED_BACK"
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildEnded:
+    """What is published of a rebuild, or of a rollback.
+
+    Args:
+        live: number of the knowledge that answers from then on; `kept`, of the other.
+        kept_until: when that one is deleted, unless somebody decides otherwise.
+    """
+
+    tenant_id: TenantId
+    outcome: RebuildOutcome
+    at: datetime
+    live: int
+    kept: int
+    kept_until: datetime
+    comparison: Comparison | None = None
+    life: int = 1
+
+    @property
+    def identity(self) -> str:
+        """The same for every repetition of the same event."""
+        return f"{self.tenant_id}.{self.life}/rebuild/{self.live}/{self.outcome}/{self.at.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildReservation(ProvisioningReservation):
+    """The right of an execution to build, or to delete, the knowledge beside the live one.
+
+    Args:
+        builds: whether it is to be built; else it is to be deleted.
+        alone_from: when no function of an earlier execution can be making something for it any more.
+    """
+
+    builds: bool
+    alone_from: datetime
+
+    @property
+    def of_the_live_one(self) -> ProvisioningReservation:
+        """The same right, to change the resources that are the live knowledge's, too."""
+        return ProvisioningReservation(self.tenant_id, self.fence, self.deadline)
+
+
+def requested(tenant: Tenant, plan: RebuildPlan, now: datetime) -> Tenant:
+    """Another knowledge is to be built. One that is kept for a rollback leaves first; a candidate that is built so is
+    gone on with. Unchanged while a rebuild that is wanted so is at work.
+
+    Raises:
+        TenantNotActive: there is nothing to rebuild, or the tenant is out of service.
+        TenantBusy: an execution has the tenant; or another candidate is being built.
+    """
+    tenant.in_service()
+    if tenant.status is not TenantStatus.ACTIVE:
+        raise TenantNotActive(
+            f"Tenant {tenant.tenant_id} is {tenant.status}: there is nothing to rebuild.",
+            remedy=f"Run `kbfleet tenant add {tenant.tenant_id}` first.",
+        )
+    beside = tenant.beside
+    if beside is not None and beside.role is Role.CANDIDATE and not beside.plan.builds_as(plan):
+        raise TenantBusy(
+            f"Tenant {tenant.tenant_id} has another candidate already: by profile {beside.plan.profile}, on "
+            f"{beside.plan.knowledge_store}.",
+            remedy=f"Wait for its end, or delete it with `kbfleet tenant rebuild {tenant.tenant_id} --stop`.",
+        )
+    at_work = tenant.lease is not None and beside is not None and tenant.lease.holder == beside.holder
+    if at_work and tenant.leased_at(now) and beside is not None and beside.role is Role.CANDIDATE:
+        return tenant
+    tenant.not_leased_by_another(None, now)
+    if beside is None:
+        return _written(_with_candidate(tenant, plan, now), now)
+    if beside.role is Role.CANDIDATE:
+        anew = replace(beside, plan=plan, keep_until=None, comparison=None, failure=None)
+        return _written(replace(tenant, beside=anew), now)
+    leaving = _leaving(beside, now, following=plan)
+    return tenant if leaving == beside else _written(replace(tenant, beside=leaving), now)
+
+
+def _with_candidate(tenant: Tenant, plan: RebuildPlan, now: datetime) -> Tenant:
+    number = max(tenant.last_knowledge, tenant.knowledge) + 1
+    beside = Beside(plan.candidate(number), Role.CANDIDATE, now, plan)
+    return replace(tenant, beside=beside, last_knowledge=number)
+
+
+def _leaving(beside: Beside, now: datetime, *, following: RebuildPlan | None = None) -> Beside:
+    since = beside.since if beside.role is Role.LEAVING else now
+    return replace(
+        beside, role=Role.LEAVING, since=since, keep_until=None, failure=None, comparison=None, following=following
+    )
+
+
+def _written(tenant: Tenant, now: datetime) -> Tenant:
+    """Without a lease."""
+    return replace(tenant, fence=tenant.fence + 1, lease=None, updated_at=now)
+
+
+# --- whoever works at it -------------------------------------------------------------------------
+
+
+def is_due(tenant: Tenant, now: datetime) -> bool:
+    """Whether an execution is to work at it, unless one does. What has failed waits for people, until its time is
+    over."""
+    beside = tenant.beside
+    if beside is None or tenant.status in {TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED}:
+        return False
+    if beside.role is Role.LEAVING:
+        return beside.failure is None
+    if beside.keep_until is not None:
+        return beside.keep_until <= now
+    return beside.role is Role.CANDIDATE and beside.failure is None and tenant.is_in_service
+
+
+def taken_up(tenant: Tenant, execution: str, now: datetime, lease: timedelta) -> Tenant:
+    """The record with its lease given to an execution that builds the candidate, or deletes what is to leave.
+
+    Raises:
+        TenantBusy: another execution has the tenant.
+        TenantOffboarding, TenantOffboarded: both knowledges are being deleted.
+        LeaseLost: there is nothing to do, or not now.
+    """
+    tenant.not_leaving()
+    beside = tenant.beside
+    if beside is None or not is_due(replace(tenant, beside=replace(beside, failure=None)), now):
+        raise LeaseLost(
+            f"Nothing is to be done about a knowledge beside tenant {tenant.tenant_id}'s live one now.",
+            remedy="Nothing to do here: the tenant's record says what is to become of it.",
+        )
+    over = beside.role is not Role.LEAVING and beside.keep_until is not None
+    current = _leaving(beside, now) if over else replace(beside, failure=None)
+    return replace(tenant.leased_to(execution, now, lease), beside=replace(current, holder=execution))
+
+
+def released(tenant: Tenant, now: datetime) -> Tenant:
+    """The lease is given back by the execution that holds it; it goes on without."""
+    return _written(tenant, now)
+
+
+def worked_at(tenant: Tenant, execution: str, number: int, role: Role) -> Beside:
+    """What that execution works at.
+
+    Raises: LeaseLost: it does not any more, or the tenant is out of service.
+    """
+    beside = tenant.beside
+    own = beside is not None and beside.holder == execution and beside.record.knowledge == number
+    if beside is None or not own or beside.role is not role or not tenant.is_in_service:
+        raise LeaseLost(
+            f"Knowledge {number} of tenant {tenant.tenant_id} is not this execution's to build any more.",
+            remedy="Nothing to do here: the tenant's record says what is to become of it.",
+        )
+    return beside
+
+
+def deletable_from(beside: Beside) -> datetime | None:
+    """From when on nobody answers from it, if anybody ever did."""
+    return beside.answered_until + ANSWERS_UNTIL if beside.answered_until is not None else None
+
+
+# --- how it ends ---------------------------------------------------------------------------------
+
+
+def concluded(tenant: Tenant, execution: str, number: int, comparison: Comparison, now: datetime) -> Tenant:
+    """After the comparison: the candidate is the live one, or is kept for a while. Where it is live already, nothing
+    changes: this very step has run before.
+
+    Raises:
+        LeaseLost: see `worked_at`.
+        TenantBusy: an execution has the tenant; the exchange waits for it.
+    """
+    if tenant.knowledge == number:
+        return tenant
+    beside = worked_at(tenant, execution, number, Role.CANDIDATE)
+    tenant.not_leased_by_another(None, now)
+    judged = replace(tenant, beside=replace(beside, comparison=comparison, holder=None, told=False))
+    if comparison.may_be_promoted and not beside.plan.compare_only:
+        return _exchanged(judged, now)
+    return _written(_kept(judged, now), now)
+
+
+def _kept(tenant: Tenant, now: datetime) -> Tenant:
+    beside = tenant.beside
+    return tenant if beside is None else replace(tenant, beside=replace(beside, keep_until=now + beside.plan.keep))
+
+
+def _exchanged(tenant: Tenant, now: datetime) -> Tenant:
+    """The one beside is live from here on, and the live one is kept: the one write that promotes, and rolls back."""
+    view = tenant.seen_from_beside()
+    if view.beside is None:
+        return tenant
+    retired = replace(view.beside, role=Role.RETIRED, since=now, answered_until=now, seen_from=False)
+    return _written(_kept(replace(view, beside=retired), now), now)
+
+
+def rolled_back(tenant: Tenant, number: int, now: datetime) -> Tenant:
+    """The retired one is live again, and the other is kept in its place. Unchanged where that one is live.
+
+    Args:
+        number: of the one that is to be live.
+
+    Raises:
+        NothingBeside: no such one is kept.
+        TenantBusy: an execution has the tenant.
+    """
+    tenant.not_leaving()
+    if tenant.knowledge == number:
+        return tenant
+    beside = tenant.beside
+    if beside is None or beside.role is not Role.RETIRED or beside.record.knowledge != number:
+        raise NothingBeside(
+            f"Tenant {tenant.tenant_id} has no knowledge {number} that was live before and is kept.",
+            remedy=f"`kbfleet tenant show {tenant.tenant_id}` says what there is.",
+        )
+    tenant.not_leased_by_another(None, now)
+    return _exchanged(replace(tenant, beside=replace(beside, told=False)), now)
+
+
+def stopped(tenant: Tenant, now: datetime) -> Tenant:
+    """The candidate is deleted, and nothing is built after it. An execution that builds it finds its lease gone.
+
+    Raises:
+        NothingBeside: nothing is being built.
+        TenantBusy: an execution of another kind has the tenant.
+        TenantOffboarding, TenantOffboarded: all of it goes.
+    """
+    tenant.not_leaving()
+    beside = tenant.beside
+    wanted = beside is not None and (
+        beside.role is Role.CANDIDATE or (beside.role is Role.LEAVING and beside.following is not None)
+    )
+    again = beside is not None and beside.role is Role.LEAVING and beside.failure is not None
+    if beside is None or not (wanted or again):
+        raise NothingBeside(
+            f"Tenant {tenant.tenant_id} is not being rebuilt.",
+            remedy=f"`kbfleet tenant show {tenant.tenant_id}` says what there is.",
+        )
+    tenant.without_rebuilds_lease().not_leased_by_another(None, now)
+    return _written(replace(tenant, beside=replace(_leaving(beside, now), holder=None)), now)
+
+
+def deleted(tenant: Tenant) -> Tenant:
+    """Nothing is left of what was leaving but the record of it.
+
+    Args:
+        tenant: as it is seen from wherever.
+
+    Raises: LeaseLost: it is not leaving.
+    """
+    beside = tenant.beside
+    if beside is None or beside.role is not Role.LEAVING:
+        raise LeaseLost(f"No knowledge of tenant {tenant.tenant_id} is being deleted any more.")
+    return replace(tenant, beside=replace(beside, deleted=True))
+
+
+def forgotten(tenant: Tenant, now: datetime) -> Tenant:
+    """What was leaving is gone. Where another is to follow, it is the candidate, and the lease stays; else that is
+    given back.
+
+    Raises: LeaseLost: it is not deleted.
+    """
+    beside = tenant.beside
+    if beside is None or not beside.deleted:
+        raise LeaseLost(f"No knowledge of tenant {tenant.tenant_id} is being deleted any more.")
+    alone = replace(tenant, beside=None)
+    if beside.following is None:
+        return _written(alone, now)
+    following = _with_candidate(alone, beside.following, now)
+    return replace(following, beside=replace(following.beside, holder=beside.holder)) if following.beside else alone
+
+
+def failed(tenant: Tenant, failure: WorkflowFailure) -> Tenant:
+    """After an execution that came to nothing; unchanged where it does not work at it any more. A candidate is kept for
+    a while, to be gone on with or looked at; what was leaving waits for people."""
+    beside = tenant.beside
+    if beside is None or beside.holder != failure.execution:
+        return tenant
+    kept = failure.at + beside.plan.keep if beside.role is Role.CANDIDATE else beside.keep_until
+    marked = replace(tenant, beside=replace(beside, failure=failure, keep_until=kept, holder=None))
+    own_lease = tenant.lease is not None and tenant.lease.holder == failure.execution
+    if own_lease or tenant.lease is None:
+        return _written(marked, failure.at)
+    # Somebody has the tenant: their token stays, and they would lose what they have read. They write it over.
+    return tenant
+
+
+def news(tenant: Tenant) -> RebuildEnded | None:
+    """What people have yet to hear of."""
+    beside = tenant.beside
+    if beside is None or beside.told or beside.keep_until is None:
+        return None
+    if beside.role is Role.CANDIDATE and beside.comparison is not None:
+        compares = beside.comparison.may_be_promoted
+        outcome, at = RebuildOutcome.COMPARED if compares else RebuildOutcome.REFUSED, beside.comparison.at
+    elif beside.role is Role.RETIRED:
+        # A number that is given later is of what was built in place of the others.
+        forward = tenant.knowledge > beside.record.knowledge
+        outcome, at = RebuildOutcome.PROMOTED if forward else RebuildOutcome.ROLLED_BACK, beside.since
+    else:
+        return None
+    numbers = tenant.knowledge, beside.record.knowledge
+    return RebuildEnded(tenant.tenant_id, outcome, at, *numbers, beside.keep_until, beside.comparison, tenant.life)
+
+
+def told(tenant: Tenant, now: datetime) -> Tenant:
+    """People have heard of it. Unchanged while an execution has the tenant: then they hear of it once more."""
+    beside = tenant.beside
+    if beside is None or beside.told or tenant.leased_at(now):
+        return tenant
+    return _written(replace(tenant, beside=replace(beside, told=True)), now)
