@@ -30,7 +30,8 @@ from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
 from kbfleet.domain.errors import DeletionsHeld, TenantNotActive
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import Outcome
-from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.knowledges import Role
+from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant import Tenant
 from kbfleet.domain.tenant_status import TenantStatus
@@ -92,6 +93,7 @@ class FleetLife(RuleBasedStateMachine):
         self.fleet: VirtualFleet
         self.stores: Mapping[str, str] = {}
         self._started_out_of_service: list[str] = []
+        self._deleted_live: list[str] = []
         self._forms: list[tuple[Life, dict[str, Any]]] = []
         self._sessions: list[tuple[Life, str]] = []
         self._crashes: list[Disturbance] = []
@@ -108,7 +110,7 @@ class FleetLife(RuleBasedStateMachine):
         self.fleet = self._world.enter_context(world)
         # A thread of the function's own would make its call at a moment that no seed decides.
         self._world.enter_context(patch.object(RememberedSecret, "read_meanwhile", lambda _: nullcontext()))
-        self.fleet.calls.observers.append(self._watch_starts)
+        self.fleet.calls.observers += [self._watch_starts, self._watch_deletions]
         for tenant_id in sorted(active):
             self.provision_to_the_end(tenant_id)
 
@@ -188,6 +190,31 @@ class FleetLife(RuleBasedStateMachine):
     @rule(repair=st.booleans())
     def reconcile(self, repair: bool) -> None:
         self._operate("POST", "/reconciliations", body={"repair": repair})
+
+    @rule(tenant_id=tenants, keep_hours=st.sampled_from((0, 24)), compare_only=st.booleans())
+    def rebuild(self, tenant_id: str, keep_hours: int, compare_only: bool) -> None:
+        wanted = {"keep_hours": keep_hours, "compare_only": compare_only}
+        self._operate("PUT", "/tenants/{tenant_id}/rebuild", tenant_id, body=wanted)
+
+    @rule(tenant_id=tenants)
+    def stop_rebuilding(self, tenant_id: str) -> None:
+        self._operate("DELETE", "/tenants/{tenant_id}/rebuild", tenant_id)
+
+    @rule(tenant_id=tenants)
+    def roll_back(self, tenant_id: str) -> None:
+        tenant = self.fleet.tenant(tenant_id)
+        if tenant is not None and tenant.beside is not None:
+            self._operate(
+                "PUT", "/tenants/{tenant_id}/knowledge", tenant_id, body={"live": tenant.beside.record.knowledge}
+            )
+
+    @rule()
+    def let_the_hourly_round_come(self) -> None:
+        try:
+            self.fleet.invoke("ReconcileFunction", {"hourly": True})
+        except TaskFailed as failure:
+            if failure.error != "Lambda.Unknown":
+                raise AssertionError(f"The hourly round: {failure.error} {failure.cause}") from failure
 
     # --- what users do ---
 
@@ -330,19 +357,22 @@ class FleetLife(RuleBasedStateMachine):
     def nobody_has_anything_twice(self) -> None:
         account, names = self.fleet.emulator._account, self.fleet.names
         made = list(account.knowledge_bases.values())
+        indexes = [
+            *(index for bucket in account.vector_buckets.values() for index in bucket.indexes),
+            *(index.name for index in account.collection_indexes.values()),
+        ]
         for tenant_id in map(TenantId, TENANTS):
-            own = [one for one in made if one.name == names.knowledge_base(self.fleet.knowledge(tenant_id))]
-            assert len(own) <= 1, f"{tenant_id} has {len(own)} knowledge bases"
-            for one in own:
-                assert len(account.data_sources_of(one.identifier)) <= 1, f"{tenant_id} has several data sources"
-                assert one.storage is None or _index_of(one.storage) == names.vector_index(
-                    self.fleet.knowledge(tenant_id)
-                ), one.storage
-            indexes = [
-                *(index for bucket in account.vector_buckets.values() for index in bucket.indexes),
-                *(index.name for index in account.collection_indexes.values()),
-            ]
-            assert indexes.count(names.vector_index(self.fleet.knowledge(tenant_id))) <= 1, indexes
+            tenant, life = self.fleet.tenant(tenant_id), self.fleet.life(tenant_id)
+            recorded = (1,) if tenant is None else _numbers(tenant)
+            for number in range(1, max(recorded) + 1):
+                knowledge = Knowledge(life, number)
+                own = [one for one in made if one.name == names.knowledge_base(knowledge)]
+                assert len(own) <= 1, f"of {knowledge} there are {len(own)} knowledge bases"
+                assert not own or number in recorded, f"{knowledge} is in no record, and its knowledge base is there"
+                for one in own:
+                    assert len(account.data_sources_of(one.identifier)) <= 1, f"{knowledge} has several data sources"
+                    assert one.storage is None or _index_of(one.storage) == names.vector_index(knowledge), one.storage
+                assert indexes.count(names.vector_index(knowledge)) <= int(number in recorded), (knowledge, indexes)
         assert set(buckets(self.fleet)) <= {names.bucket(self.fleet.life(each)) for each in TENANTS}
 
     @invariant()
@@ -375,6 +405,10 @@ class FleetLife(RuleBasedStateMachine):
                 raise AssertionError(f"{tenant.tenant_id} is {tenant.status}, and answers")
 
     @invariant()
+    def a_rebuild_deletes_nothing_that_answers(self) -> None:
+        assert self._deleted_live == []
+
+    @invariant()
     def nothing_is_deleted_before_its_time(self) -> None:
         for tenant in self._tenants():
             plan = tenant.offboarding
@@ -391,9 +425,17 @@ class FleetLife(RuleBasedStateMachine):
         if answered.call.operation != "StartIngestionJob":
             return
         for tenant in self._tenants():
-            asked_for = answered.parameters["knowledgeBaseId"] == tenant.knowledge_base_id
-            if asked_for and tenant.status in _OUT_OF_SERVICE:
+            of_the_tenant = {tenant.knowledge_base_id, tenant.beside and tenant.beside.record.knowledge_base_id}
+            if answered.parameters["knowledgeBaseId"] in of_the_tenant and tenant.status in _OUT_OF_SERVICE:
                 self._started_out_of_service.append(f"{tenant.tenant_id} is {tenant.status}")
+
+    def _watch_deletions(self, answered: Answered) -> None:
+        operation = answered.call.operation
+        if answered.call.function != "DeleteKnowledgeFunction" or not operation.startswith("Delete"):
+            return
+        for tenant in self._tenants():
+            if {tenant.knowledge_base_id, tenant.data_source_id} & {str(each) for each in answered.parameters.values()}:
+                self._deleted_live.append(f"{operation} of {tenant.live_knowledge}")
 
     # --- how it must end ---
 
@@ -407,10 +449,14 @@ class FleetLife(RuleBasedStateMachine):
             for tenant in self._tenants():
                 self._run_again(tenant)
             self._finish()
+            if any(tenant.beside is not None for tenant in self._tenants()):
+                self.let_a_day_pass()  # the longest for which one is kept here
+                self.let_the_hourly_round_come()
+                self._finish()
             wrong = [*self._wrong_at_the_end()]
             if not wrong:
                 break
-        assert wrong == []
+        assert wrong == [], wrong
         self.fleet.timeline.run_for(600)
         self.reconcile(repair=False)  # publishes what a process that died could not
         self._every_change_was_published()
@@ -452,6 +498,9 @@ class FleetLife(RuleBasedStateMachine):
                 if tenant.status is TenantStatus.SUSPENDED:
                     self.resume(tenant.tenant_id)
                 self._follow_remedies(tenant)
+                if tenant.beside is not None and tenant.beside.role is Role.CANDIDATE:
+                    self.stop_rebuilding(tenant.tenant_id)
+                    self._finish()
                 self.provision(tenant.tenant_id)
 
     def _follow_remedies(self, tenant: Tenant) -> None:
@@ -478,6 +527,7 @@ class FleetLife(RuleBasedStateMachine):
     def _wrong_at_the_end(self) -> Iterator[str]:
         active = {str(one.tenant_id): self.stores[one.tenant_id] for one in self._tenants() if not _gone(one)}
         yield from departures(self.fleet, active)
+        yield from (f"{one.tenant_id} has {one.beside}" for one in self._tenants() if one.beside is not None)
         for tenant in self._tenants():
             if _gone(tenant):
                 yield from remains(self.fleet, tenant.tenant_id)
@@ -552,6 +602,11 @@ class FleetLife(RuleBasedStateMachine):
     def _bucket(self, tenant_id: str) -> str | None:
         name = self.fleet.names.bucket(self.fleet.life(tenant_id))
         return name if name in buckets(self.fleet) else None
+
+
+def _numbers(tenant: Tenant) -> tuple[int, ...]:
+    """Of the knowledges in its record."""
+    return (tenant.knowledge, *([tenant.beside.record.knowledge] if tenant.beside is not None else []))
 
 
 def _gone(tenant: Tenant) -> bool:
