@@ -657,6 +657,7 @@ class TestAlarms:
             # Of each failure that they count, people have been notified already.
             "ProvisioningsFailingAlarm",
             "OffboardingsFailingAlarm",
+            "RebuildsFailingAlarm",
             # As of each breach.
             "IsolationBreachedAlarm",
         }

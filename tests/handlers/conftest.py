@@ -55,8 +55,6 @@ ENVIRONMENT = {
     "PREMIUM_USAGE_PLAN_ID": "plan-premium",
     "KEEP_USAGE": "true",
     "LOG_RETENTION_DAYS": "30",
-    "OFFBOARD_TENANT_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-offboard-tenant",
-    "REBUILD_TENANT_ARN": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-rebuild-tenant",
     "RETENTION_DAYS": "30",
     "CHANGE_EVENTS_AFTER_SECONDS": "600",
     "UPLOAD_VALID_SECONDS": "900",

@@ -32,7 +32,6 @@ EMULATED = {"bedrock-agent", "bedrock-agent-runtime", "s3vectors", "opensearchse
 SPEED = 600
 """Lifecycles are over in an instant: a knowledge base takes 83 seconds on AWS, an ingestion three minutes."""
 STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-provision-tenant"
-OFFBOARD_TENANT_ARN = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:kbfleet-offboard-tenant"
 
 
 @dataclass
@@ -107,7 +106,6 @@ def _environment(queue_url: str) -> dict[str, str]:
         "PREMIUM_USAGE_PLAN_ID": "plan-premium",
         "KEEP_USAGE": "true",
         "RETENTION_DAYS": "30",
-        "OFFBOARD_TENANT_ARN": OFFBOARD_TENANT_ARN,
         "KNOWLEDGE_BASE_READY_SECONDS": "900",
         "CHANGE_EVENTS_AFTER_SECONDS": "600",
         "LEASE_SECONDS": "18000",
@@ -115,7 +113,6 @@ def _environment(queue_url: str) -> dict[str, str]:
         "KNOWLEDGE_STORE": "S3_VECTORS",
         "VECTOR_BUCKET_NAME": "kbfleet-vectors",
         "EMBEDDING_MODEL_ID": "amazon.titan-embed-text-v2:0",
-        "PROVISION_TENANT_ARN": STATE_MACHINE_ARN,
     }
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.errors import IsolationBreached
     from kbfleet.domain.profile_rules import StackOffer
     from kbfleet.domain.profiles import Answering
+    from kbfleet.domain.workflow import Workflow
     from kbfleet.ports import (
         AlertChannel,
         Announcements,
@@ -353,34 +354,30 @@ def callbacks() -> TaskCallbacks:
 
 @cache
 def executions() -> Executions:
-    from kbfleet.adapters.step_functions import StepFunctionsExecutions
-    from kbfleet.settings.provisioning import ExecutionSettings
+    from kbfleet.domain.workflow import Workflow
 
-    return StepFunctionsExecutions(
-        boto3.client("stepfunctions", config=_CLIENT), state_machine_arn=read(ExecutionSettings).provision_tenant_arn
-    )
+    return _executions(Workflow.PROVISION_TENANT)
 
 
 @cache
 def offboarding_executions() -> Executions:
-    from kbfleet.adapters.step_functions import StepFunctionsExecutions
-    from kbfleet.settings.provisioning import OffboardingExecutionSettings
+    from kbfleet.domain.workflow import Workflow
 
-    return StepFunctionsExecutions(
-        boto3.client("stepfunctions", config=_CLIENT),
-        state_machine_arn=read(OffboardingExecutionSettings).offboard_tenant_arn,
-    )
+    return _executions(Workflow.OFFBOARD_TENANT)
 
 
 @cache
 def rebuild_executions() -> Executions:
-    from kbfleet.adapters.step_functions import StepFunctionsExecutions
-    from kbfleet.settings.provisioning import RebuildExecutionSettings
+    from kbfleet.domain.workflow import Workflow
 
-    return StepFunctionsExecutions(
-        boto3.client("stepfunctions", config=_CLIENT),
-        state_machine_arn=read(RebuildExecutionSettings).rebuild_tenant_arn,
-    )
+    return _executions(Workflow.REBUILD_TENANT)
+
+
+def _executions(workflow: Workflow) -> Executions:
+    from kbfleet.adapters.step_functions import StepFunctionsExecutions
+
+    arn = fleet().state_machine_arn(workflow)
+    return StepFunctionsExecutions(boto3.client("stepfunctions", config=_CLIENT), state_machine_arn=arn)
 
 
 @cache

@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from kbfleet.domain.model_ids import is_inference_profile
 from kbfleet.domain.names import ResourceNames
+
+if TYPE_CHECKING:
+    from kbfleet.domain.workflow import Workflow
 
 
 def _seconds(value: object) -> object:
@@ -49,6 +52,12 @@ class FleetSettings(EnvironmentSettings):
     @property
     def names(self) -> ResourceNames:
         return ResourceNames(self.fleet_name, self.account_id, self.aws_region)
+
+    def state_machine_arn(self, workflow: Workflow) -> str:
+        """That which the template names after the fleet and the workflow. A reference in the environment would make the
+        state machines and their own tasks depend on each other."""
+        name = f"{self.fleet_name}-{workflow.replace('_', '-')}"
+        return f"arn:{self.partition}:states:{self.aws_region}:{self.account_id}:stateMachine:{name}"
 
     def model_arn(self, model_id: str) -> str:
         """The ARN of a foundation model or an inference profile."""

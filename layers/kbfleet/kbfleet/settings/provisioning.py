@@ -59,10 +59,6 @@ class UsagePlanSettings(EnvironmentSettings):
         return {Tier.STANDARD: self.standard_usage_plan_id, Tier.PREMIUM: self.premium_usage_plan_id}
 
 
-class ExecutionSettings(EnvironmentSettings):
-    provision_tenant_arn: str
-
-
 class OffboardingLeaseSettings(EnvironmentSettings):
     lease: Seconds = Field(alias="OFFBOARDING_LEASE_SECONDS")
 
@@ -79,14 +75,6 @@ class UndeliveredMessageSettings(EnvironmentSettings):
 
 class ErasureSettings(EnvironmentSettings):
     log_retention_days: int = Field(ge=1)
-
-
-class OffboardingExecutionSettings(EnvironmentSettings):
-    offboard_tenant_arn: str
-
-
-class RebuildExecutionSettings(EnvironmentSettings):
-    rebuild_tenant_arn: str
 
 
 class RetentionSettings(EnvironmentSettings):
