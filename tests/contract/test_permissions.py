@@ -25,7 +25,7 @@ from tests.support.granted_permissions import (
     Permissions,
 )
 from tests.support.needed_permissions import NeededPermissions
-from tests.support.tenant_lives import live_everything, live_on_a_store
+from tests.support.tenant_lives import MODELS_OF_PROFILES, live_everything, live_on_a_store
 from tests.support.virtual_fleet import RARE_SCHEDULE_SECONDS, RARE_TICKS, VirtualFleet, virtual_fleet
 
 pytestmark = pytest.mark.timeout(600)
@@ -56,8 +56,9 @@ class Audit:
 @contextmanager
 def audited() -> Iterator[tuple[VirtualFleet, NeededPermissions]]:
     # Request rates add pauses only.
+    parameters = RARE_TICKS | {"IngestionModelArns": MODELS_OF_PROFILES}
     with virtual_fleet(
-        parameters=RARE_TICKS, safety_net_seconds=RARE_SCHEDULE_SECONDS, quotas=Quotas(requests_per_second={})
+        parameters=parameters, safety_net_seconds=RARE_SCHEDULE_SECONDS, quotas=Quotas(requests_per_second={})
     ) as fleet:
         needed = NeededPermissions(fleet)
         with needed.collected():

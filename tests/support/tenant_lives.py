@@ -16,6 +16,7 @@ from unittest.mock import patch
 from moto.iam.models import iam_backends
 
 import kbfleet.bootstrap
+from bedrock_emulator.reading import parsers
 from kbfleet.domain.document_names import document_id
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
@@ -52,6 +53,12 @@ _SERVED_BY = {
 A_SHORT_LEASE = 600
 """Seconds. Thousands of ticks that only watch a job hang would prove nothing."""
 A_DAY = 86_400.0
+SHIPPED_PROFILES = REPOSITORY / "examples" / "profiles"
+MODELS_OF_PROFILES = (
+    "arn:aws:bedrock:ap-northeast-1:123456789012:inference-profile/apac.amazon.nova-pro-v1:0,"
+    "arn:aws:bedrock:ap-northeast-1::foundation-model/amazon.rerank-v1:0"
+)
+"""What IngestionModelArns has to be for shipped profiles, and for one that has a reranker."""
 FOREIGN_KNOWLEDGE_BASES = 100
 """As many as the quota of knowledge bases of type VECTOR."""
 
@@ -61,6 +68,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives = Lives(fleet, store)
     lives.of_one_that_stays_well("acme")
     lives.of_one_that_has_a_profile("chosen")
+    lives.of_those_that_have_shipped_profiles()
     lives.of_one_whose_golden_questions_are_asked("curious")
     lives.of_one_that_is_rebuilt("rebuilt")
     lives.of_one_that_leaves("leaving")
@@ -100,6 +108,7 @@ def live_on_a_store(fleet: VirtualFleet, store: str) -> None:
     lives.of_one_that_is_rebuilt("rebuilt")
     if store == "OPENSEARCH_SERVERLESS":
         lives.of_one_that_moves("moving")
+    lives.of_those_that_have_shipped_profiles()
     lives.reconcile()
 
 
@@ -149,8 +158,9 @@ class Lives:
     def of_one_that_has_a_profile(self, tenant_id: str) -> None:
         embedding = {} if self.store == "MANAGED" else {"embedding": {"dimensions": 512}}
         ingestion = {"knowledge_store": self.store, **embedding}
+        reranker = {} if self.store == "MANAGED" else {"reranker": {"model": "amazon.rerank-v1:0", "candidates": 20}}
         for request in ("post_profile_check", "put_profile", "get_profile", "get_profiles"):
-            body = json.dumps({"ingestion": ingestion, "answering": {"passages": 3}})
+            body = json.dumps({"ingestion": ingestion, "answering": {"passages": 3, **reranker}})
             self.profile(request, {} if request.startswith("get_") else {"body": body})
         self.given(tenant_id, "office-documents")
         self.ask(tenant_id)
@@ -161,11 +171,38 @@ class Lives:
         self.profile("put_profile", {"body": "{}", **spare})
         self.profile("delete_profile", spare)
 
+    def of_those_that_have_shipped_profiles(self) -> None:
+        """One for each that this store takes, from its first document to an answer; the others are refused by name."""
+        taken = []
+        for path in sorted(SHIPPED_PROFILES.glob("*.json")):
+            tenant_id, file = path.stem, json.loads(path.read_text("utf-8"))
+            ingestion = {"knowledge_store": self.store} | file["ingestion"]
+            body = json.dumps({"ingestion": ingestion, "answering": file["answering"]})
+            put = {"pathParameters": {"profile": tenant_id}, "path": f"/profiles/{tenant_id}", "body": body}
+            check = put | {"path": f"/profiles/{tenant_id}/check"}
+            checked = self.fleet.invoke("ProfilesFunction", sample("post_profile_check", "acme") | check)
+            assert checked["statusCode"] == 200, checked
+            refusals = json.loads(checked["body"])["refusals"]
+            if refusals:
+                self.profile("put_profile", put, status=400)
+                assert {refusal["field"] for refusal in refusals} <= {"ingestion.parser.kind"}, refusals
+                continue
+            self.profile("put_profile", put)
+            if ingestion["knowledge_store"] == self.store:
+                # No document here is a picture, so nobody has to see.
+                with patch.object(parsers, "can_see", return_value=True):
+                    self.given(tenant_id, tenant_id)
+                    self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
+                    self.sync(tenant_id)
+                self.ask(tenant_id)
+                taken.append(tenant_id)
+        assert taken, self.store
+
     def given(self, tenant_id: str, profile: str) -> None:
         """The tenant has that profile from now on."""
         name = self.api("put_tenant", tenant_id, body=json.dumps({"profile": profile}))["execution"]
         (execution,) = (each for each in self.executions("provision_tenant", tenant_id) if each.name == name)
-        assert self.fleet.finish(execution).status == "SUCCEEDED"
+        assert self.fleet.finish(execution).status == "SUCCEEDED", (tenant_id, execution.failures)
 
     def of_one_whose_golden_questions_are_asked(self, tenant_id: str) -> None:
         """Nobody else asks it, or by its profile: whoever asks golden questions gets credentials and finds the profile.
