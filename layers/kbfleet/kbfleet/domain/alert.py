@@ -414,13 +414,13 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
 _SEEN: Mapping[SeenIn, tuple[str, str, Harm]] = {
     SeenIn.ANSWER: (
         "an answer, which was refused",
-        "Nothing of what was seen was shown: the user got status 403. The tenant's knowledge base holds a document "
+        "Nothing of what was seen was shown: whoever asked was refused. The tenant's knowledge base holds a document "
         "that is not the tenant's.",
         Harm.WRONG_ANSWERS,
     ),
     SeenIn.CREDENTIALS: (
         "a question, which was refused before anything was read",
-        "Nothing was shown: the user got status 403. The tenant's record names a knowledge base that its "
+        "Nothing was shown: whoever asked was refused. The tenant's record names a knowledge base that its "
         "credentials do not open.",
         Harm.NO_ANSWERS,
     ),
