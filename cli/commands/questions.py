@@ -14,7 +14,7 @@ from cli.arguments import DEFAULT_STACK, Json, Question, Region, Stack, Tenant, 
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi, Refused
 from cli.progress import Progress, Show, watch
-from cli.question_candidates import MOST_BYTES, READ, Candidate, Unreadable, candidates, gathered
+from cli.question_suggestions import MOST_BYTES, READ, Suggestion, Unreadable, gathered, suggestions
 from cli.terminal import DONE, Column, Listing, counted, err, literal, moment, moment_in_table, present, shortened
 from kbfleet.contracts.document_listing import DocumentBody
 from kbfleet.contracts.questions import (
@@ -118,13 +118,13 @@ def suggest(
     and their headings. Prints lines that `import` takes, for you to choose from; it adds none itself."""
     api = FleetApi.of_stack(stack, region)
     chosen = api.some_documents(tenant, prefix, _is_read, documents)
-    found, unread = list[Sequence[Candidate]](), 0
+    found, unread = list[Sequence[Suggestion]](), 0
     with Progress(f"Documents of {tenant}") as progress:
         for number, document in enumerate(chosen):
             progress.count(number, len(chosen))
             try:
                 content = api.opened(api.document_link(tenant, document.key), MOST_BYTES)
-                found.append(candidates(document.key, content))
+                found.append(suggestions(document.key, content))
             except Unreadable:
                 unread += 1
             except Refused as refused:

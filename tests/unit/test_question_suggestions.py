@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 import cli.main
 from cli.fleet_api import FleetApi, Refused
-from cli.question_candidates import LONGEST, MOST_BYTES, READ, Candidate, Unreadable, candidates, gathered
+from cli.question_suggestions import LONGEST, MOST_BYTES, READ, Suggestion, Unreadable, gathered, suggestions
 from kbfleet.contracts.document_listing import DocumentBody, DocumentLinkBody, DocumentsBody
 from kbfleet.contracts.questions import QuestionsBody
 from kbfleet.domain.document_status import BucketEntry, DocumentState, DocumentStatus, TenantDocument
@@ -77,7 +77,7 @@ PAGE = """<!DOCTYPE html><html><head><title>Shop</title><style>h1 { color: red }
 
 def texts(key: str, content: str | bytes) -> dict[str, str]:
     """The questions, with their answers."""
-    found = candidates(key, content.encode() if isinstance(content, str) else content)
+    found = suggestions(key, content.encode() if isinstance(content, str) else content)
     return {each.text: each.answer for each in found}
 
 
@@ -118,7 +118,7 @@ def test_a_page_suggests_what_is_shown_of_it() -> None:
 )
 def test_what_is_no_text_is_not_read(key: str, content: bytes) -> None:
     with pytest.raises(Unreadable):
-        candidates(key, content)
+        suggestions(key, content)
 
 
 def test_of_a_long_document_the_beginning_is_read_and_nothing_that_may_be_cut() -> None:
@@ -149,7 +149,7 @@ def test_what_would_act_on_a_terminal_is_no_question(ending: str, hidden: str) -
 def test_whatever_is_in_it_comes_back_as_questions_that_can_be_imported(text: str) -> None:
     for ending in READ:
         try:
-            found = candidates(f"a{ending}", text.encode("utf-8", "surrogatepass"))
+            found = suggestions(f"a{ending}", text.encode("utf-8", "surrogatepass"))
         except Unreadable:
             continue
         for each in found:
@@ -164,12 +164,12 @@ def test_whatever_is_in_it_comes_back_as_questions_that_can_be_imported(text: st
 )
 def test_no_document_takes_long(ending: str, bad: str) -> None:
     began = time.process_time()
-    candidates(f"a{ending}", (bad * MOST_BYTES).encode()[:MOST_BYTES])
+    suggestions(f"a{ending}", (bad * MOST_BYTES).encode()[:MOST_BYTES])
     assert time.process_time() - began < 10
 
 
-def of(text: str, *keys: str) -> Candidate:
-    return Candidate(text, keys, asked=True)
+def of(text: str, *keys: str) -> Suggestion:
+    return Suggestion(text, keys, asked=True)
 
 
 def test_each_document_has_its_turn_and_what_two_ask_either_answers() -> None:

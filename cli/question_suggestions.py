@@ -42,7 +42,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Suggestion:
     """A question that a document suggests.
 
     Args:
@@ -60,7 +60,7 @@ class Candidate:
         return Draft(self.text, self.documents, reference=self.answer)
 
 
-def candidates(key: str, content: bytes) -> Sequence[Candidate]:
+def suggestions(key: str, content: bytes) -> Sequence[Suggestion]:
     """Those of one document, its questions first.
 
     Args:
@@ -79,7 +79,7 @@ def candidates(key: str, content: bytes) -> Sequence[Candidate]:
     return [each for each in found if _is_fit(each)]
 
 
-def gathered(found: Iterable[Sequence[Candidate]], known: Iterable[str], most: int) -> Sequence[Candidate]:
+def gathered(found: Iterable[Sequence[Suggestion]], known: Iterable[str], most: int) -> Sequence[Suggestion]:
     """Of several documents, each in its turn, so that no long one crowds the others out. What two documents ask is one
     question, which either of them answers.
 
@@ -88,24 +88,24 @@ def gathered(found: Iterable[Sequence[Candidate]], known: Iterable[str], most: i
         most: how many are given.
     """
     turns = chain.from_iterable(zip_longest(*found))
-    by_text = dict[str, Candidate]()
-    for candidate in filter(None, turns):
-        before = by_text.get(candidate.text)
-        documents = (*(before.documents if before is not None else ()), *candidate.documents)
-        by_text[candidate.text] = replace(before or candidate, documents=tuple(dict.fromkeys(documents)))
+    by_text = dict[str, Suggestion]()
+    for suggestion in filter(None, turns):
+        before = by_text.get(suggestion.text)
+        documents = (*(before.documents if before is not None else ()), *suggestion.documents)
+        by_text[suggestion.text] = replace(before or suggestion, documents=tuple(dict.fromkeys(documents)))
     for text in known:
         by_text.pop(text, None)
     # What many documents have is the frame of a page, such as "Contact", and asks for none of them.
     return [each for each in by_text.values() if len(each.documents) <= MAX_EXPECTED][:most]
 
 
-def _is_fit(candidate: Candidate) -> bool:
+def _is_fit(suggestion: Suggestion) -> bool:
     """What is not printable is no question that somebody types; nor would an operator see what they accept."""
-    texts = (candidate.text, candidate.answer)
-    if not all(map(is_printable, texts)) or not any(map(str.isalpha, candidate.text)):
+    texts = (suggestion.text, suggestion.answer)
+    if not all(map(is_printable, texts)) or not any(map(str.isalpha, suggestion.text)):
         return False
     try:
-        candidate.draft.question(QuestionId("q0000"))
+        suggestion.draft.question(QuestionId("q0000"))
     except InvalidInput:
         return False  # a key that no question may expect
     return True
@@ -238,7 +238,7 @@ _NUMBER = re.compile(r"(?:[0-9]{1,3}[.)]|[0-9]{1,3}(?:\.[0-9]{1,3}){1,5}\.?)\s{1
 _ENDS_AS_A_QUESTION = re.compile(r".*(?:[?？]|(?:ます|です|ません|ました|でしょう)か。?)")
 
 
-def _questions(blocks: Sequence[Block], key: str) -> Iterator[Candidate]:
+def _questions(blocks: Sequence[Block], key: str) -> Iterator[Suggestion]:
     """With what is behind each of them up to the next heading, question or empty line."""
     for place, block in enumerate(blocks):
         marked = _ASKS.fullmatch(block.text[: 2 * LONGEST])
@@ -250,7 +250,7 @@ def _questions(blocks: Sequence[Block], key: str) -> Iterator[Candidate]:
         answer = _answer(blocks, place + 1)
         # A Q without an A may be the first word of anything.
         if answer or (marked is None and _has_text(blocks, place)):
-            yield Candidate(text, (key,), asked=True, answer=answer)
+            yield Suggestion(text, (key,), asked=True, answer=answer)
 
 
 def _answer(blocks: Sequence[Block], place: int) -> str:
@@ -268,7 +268,7 @@ def _answer(blocks: Sequence[Block], place: int) -> str:
     return " ".join(said)
 
 
-def _of_headings(blocks: Sequence[Block], key: str) -> Iterator[Candidate]:
+def _of_headings(blocks: Sequence[Block], key: str) -> Iterator[Suggestion]:
     """Named together with the document's title: many documents have a heading such as "Prices"."""
     title = next((block.text for block in blocks if block.level), "")
     for place, block in enumerate(blocks):
@@ -278,7 +278,7 @@ def _of_headings(blocks: Sequence[Block], key: str) -> Iterator[Candidate]:
         if _ENDS_AS_A_QUESTION.fullmatch(heading) or _ASKS.fullmatch(heading) or block.text == title:
             continue
         if _has_text(blocks, place):
-            yield Candidate(_asked_for(heading, title), (key,), asked=False)
+            yield Suggestion(_asked_for(heading, title), (key,), asked=False)
 
 
 def _asked_for(heading: str, title: str) -> str:
