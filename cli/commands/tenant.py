@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,9 +14,11 @@ from rich.console import RenderableType
 from cli.arguments import DEFAULT_STACK, Json, NewTenant, Region, Stack, Tenant, Wait
 from cli.diagnosis import shown_of_diagnosis
 from cli.documents_left_out import left_out
-from cli.exit_codes import BAD_INPUT, stop
+from cli.exit_codes import BAD_INPUT, INTERRUPTED, stop
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi, Refused
+from cli.fleet_import import MOST_BYTES, FleetImport, Imported, read
+from cli.fleet_import import Outcome as ImportOutcome
 from cli.progress import Progress, Show, watch
 from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
 from kbfleet.contracts.questions import QuestionStandBody
@@ -70,6 +74,58 @@ def add_tenant(
     api = FleetApi.of_stack(stack, region)
     execution = api.provision(tenant, name, knowledge_store, tier, profile)
     _see_it_provisioned(api, tenant, execution, "active", wait=wait, as_json=as_json)
+
+
+@app.command("import")
+def import_tenants(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.csv",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="In UTF-8; the first line names the columns: tenant, and of name, tier, profile and knowledge_store "
+            "what is wanted.",
+        ),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Add the tenants of a file, a hundred at a time. Run again, it goes on where it was."""
+    if file.stat().st_size > MOST_BYTES:
+        raise InvalidInput("FILE", f"has more than {MOST_BYTES:,} bytes.")
+    wanted, unreadable = read(file.read_bytes())
+    if unreadable and not dry_run:
+        present({"tenants": unreadable}, lambda _: _shown_of_import(unreadable), as_json=as_json)
+        stop(f"{counted(len(unreadable), 'line')} cannot be read; nothing was done.", BAD_INPUT)
+    everybody = FleetImport(FleetApi.of_stack(stack, region))
+    if dry_run:
+        planned = sorted([*unreadable, *everybody.planned(wanted)], key=lambda each: each.line)
+        present({"tenants": planned}, lambda _: _shown_of_import(planned, dry_run=True), as_json=as_json)
+        return
+    interrupted = False
+    try:
+        everybody.run(wanted)
+    except KeyboardInterrupt:
+        interrupted = True
+    ended = everybody.ended
+    present({"tenants": ended}, lambda _: _shown_of_import(ended), as_json=as_json)
+    if interrupted:
+        stop("Interrupted. What was begun goes on by itself; the same command goes on with the others.", INTERRUPTED)
+    if troubles := sum(each.outcome.is_trouble for each in ended):
+        stop(f"{counted(troubles, 'line')} did not come to the end that was wanted.")
+
+
+def _shown_of_import(ended: Sequence[Imported], *, dry_run: bool = False) -> Iterator[RenderableType]:
+    number = Counter(each.outcome for each in ended)
+    said = ", ".join(f"{number[outcome]:,} {outcome}" for outcome in ImportOutcome if number[outcome])
+    yield f"{'Nothing is done; it would be' if dry_run else 'Tenants'}: {said or 'none'}."
+    for each in ended:
+        if each.outcome.is_trouble:
+            yield f"  line {each.line}, {literal(each.tenant)}: [red]{each.outcome}[/] {literal(each.reason)}"
 
 
 def _see_it_provisioned(

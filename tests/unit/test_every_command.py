@@ -238,6 +238,8 @@ QUESTION_RUNS = QuestionRunsBody(
 )
 
 
+TENANT_FILE = str(Path(__file__).parents[2] / "examples" / "tenants.csv")
+NOBODY = TenantsBody.from_page([], None, RESOURCES_VERSION)
 PROFILE_FILE = str(Path(__file__).parents[2] / "examples" / "profiles" / "faq.json")
 CHANGED = saying("answering.passages", 0, saying("ingestion.parser.prompt", "Read."))
 CHECKED = ProfileCheckBody.from_domain(refusals(CHANGED, OFFER), FULL, changes(FULL, CHANGED))
@@ -260,6 +262,7 @@ class Sample:
 
 SAMPLES: Mapping[str, Sample] = {
     "tenant add": Sample(answers={"provision": DONE, "provisioning": DONE, "tenant": shown()}),
+    "tenant import": Sample((TENANT_FILE,), {"tenants": NOBODY, "provision": DONE, "provisioning": DONE}),
     "tenant list": Sample((), {"tenants": TenantsBody.from_page([(tenant(), Sync(ACME))], None, RESOURCES_VERSION)}),
     "tenant show": Sample(answers={"tenant": shown(), "diagnosis": DIAGNOSIS, "question_runs": QUESTION_RUNS}),
     "tenant update": Sample(("acme", "--tier", "premium"), {"update": DONE, "provisioning": DONE, "tenant": shown()}),
