@@ -18,9 +18,10 @@ from kbfleet.domain.tenant import ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import WorkflowFailure
 
-ANSWERS_UNTIL = timedelta(minutes=10)
-"""After the live one was exchanged for another, nobody answers from it any more: a record is remembered for five
-minutes at most (`RegistryCacheSeconds`, template.yaml), and an answer takes half a minute."""
+STILL_ANSWERED = timedelta(minutes=1)
+"""After a live one was exchanged for another, and whoever remembers the record has read it anew, nobody answers from it
+any more: the exchange may be written half a minute after the time that it bears, and an answer takes half a minute
+(`Timeout` of the functions, template.yaml)."""
 
 
 class RebuildOutcome(StrEnum):
@@ -181,9 +182,14 @@ def worked_at(tenant: Tenant, execution: str, number: int, role: Role) -> Beside
     return beside
 
 
-def deletable_from(beside: Beside) -> datetime | None:
-    """From when on nobody answers from it, if anybody ever did."""
-    return beside.answered_until + ANSWERS_UNTIL if beside.answered_until is not None else None
+def deletable_from(beside: Beside, remembered: timedelta) -> datetime | None:
+    """From when on nobody answers from it, if anybody ever did.
+
+    Args:
+        remembered: for how long whoever answers remembers a tenant's record.
+    """
+    until = beside.answered_until
+    return until + remembered + STILL_ANSWERED if until is not None else None
 
 
 # --- how it ends ---------------------------------------------------------------------------------

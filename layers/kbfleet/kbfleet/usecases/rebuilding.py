@@ -577,6 +577,7 @@ def delete_knowledge(
     reservation: Reservation,
     *,
     alone_from: datetime,
+    remembered: timedelta,
     registry: TenantRegistry,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
@@ -587,6 +588,7 @@ def delete_knowledge(
 
     Args:
         alone_from: see `RebuildReservation`.
+        remembered: see `rebuild.deletable_from`.
 
     Raises:
         LeaseLost.
@@ -596,7 +598,7 @@ def delete_knowledge(
     beside, now = seen.as_recorded().beside, clock.now()
     if beside is None or beside.role is not Role.LEAVING:
         raise LeaseLost(f"Knowledge {reservation.knowledge} of tenant {seen.tenant_id} is not to be deleted.")
-    waits = (alone_from, rebuild.deletable_from(beside))
+    waits = (alone_from, rebuild.deletable_from(beside, remembered))
     until = max(at for at in waits if at is not None)
     if now < until:
         raise NotReadyYet(f"Somebody may use knowledge {seen.knowledge} of tenant {seen.tenant_id} until {until}.")
