@@ -12,9 +12,8 @@ from rich.console import Console
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
 from kbfleet.domain.printable import printable_json
-from local import api_page, delays, deployment
+from local import api_page, delays, deployment, rebuild_demo
 from local import demo as demonstration
-from local import rebuild_demo
 from local.identity_provider import DEFAULT_LIFETIME, IdentityProvider
 from local.slack_sink import SlackSink, message_as_text
 from local.stack import process, server

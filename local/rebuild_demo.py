@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from bedrock_emulator.reading.parsers import can_see
-from cli.terminal import literal, marked
 from kbfleet.domain.knowledges import Role
-from local import deployment, samples
 from local import demo as demonstration
+from local import deployment, samples
 from local.askers import Asked, asking_all_the_time, searched_for, strangers
 from local.demo import Demo, expect
 from local.samples.scans import scanned
@@ -51,6 +50,7 @@ class RebuildDemo(Demo):
         self._begin()
         self._leave_the_scan_out()
         before = self.status(self._tenant_id)
+        self.emulator("DELETE", "/_emulator/calls")
         with asking_all_the_time(
             self.configuration, self.outputs["ApiUrl"], [self._tenant_id] * _USERS, _asked, _PAUSE_SECONDS
         ) as asked:
@@ -61,7 +61,6 @@ class RebuildDemo(Demo):
             old = self._resources(bases[0])
             self._roll_back_and_promote_again(bases)
             self._delete_the_old_one(old)
-            self._green()
         self._judge(asked, passages)
 
     # --- the scenes ---
@@ -112,22 +111,33 @@ class RebuildDemo(Demo):
         expect(_ANSWER in "".join(answer["answer"].split()), f"the answer does not say {_ANSWER}")
 
     def _roll_back_and_promote_again(self, bases: list[str]) -> None:
-        self._scene("Taken back by one write: the old knowledge answers, and the question is red; promoted again: green")
-        self._exchange(bases[0])
-        self._red()
-        self._say("a rollback of the rollback promotes again:")
-        self._exchange(bases[1])
-        self._green()
+        self._scene("Taken back by one write; and promoted again, by the same write the other way round")
+        self._exchange(bases[0], by_the_scan=False)
+        self._exchange(bases[1], by_the_scan=True)
 
-    def _exchange(self, base: str) -> None:
+    def _exchange(self, base: str, *, by_the_scan: bool) -> None:
         self._succeeds("tenant", "rollback", self._tenant_id)
         answers = self.status(self._tenant_id).knowledge_base_id
         expect(answers == base, f"knowledge base {answers} answers after the rollback, and {base} should")
+        self._until(
+            lambda: self._is_answered_by_the_scan() is by_the_scan or None,
+            f"users are {'not ' if by_the_scan else ''}answered from the scan",
+        )
+        self._say(
+            f"users are {'' if by_the_scan else 'not '}answered from the scan {'again' if by_the_scan else 'now'}"
+        )
+
+    def _is_answered_by_the_scan(self) -> bool:
+        cited = self._cited(self._answer(self._tenant_id, _QUESTION))
+        return any(uri.endswith(f"/{_SCAN}") for uri in cited)
 
     def _delete_the_old_one(self, old: dict[str, str]) -> None:
-        self._scene("The hourly round, which would come within the hour: the old knowledge is deleted, and the users go on")
+        self._scene(
+            "The hourly round, which would come within the hour: the old knowledge is deleted, and the users go on"
+        )
         self._hourly_round()
-        self._say("nothing of it goes before all who may still remember it have answered: a minute")
+        self._say("for 40 seconds yet nothing of it goes: somebody may remember it, and be answering from it")
+        self._green()
         self._until(
             lambda: self.status(self._tenant_id).beside is None or None, "the old knowledge is still in the record"
         )
@@ -201,7 +211,9 @@ class RebuildDemo(Demo):
         """As its schedule starts it."""
         name = f"{deployment.STACK_NAME}-hourly-reconciliation"
         target = deployment.client(self.configuration, "scheduler").get_schedule(Name=name)["Target"]
-        ran = deployment.client(self.configuration, "lambda").invoke(FunctionName=target["Arn"], Payload=target["Input"])
+        ran = deployment.client(self.configuration, "lambda").invoke(
+            FunctionName=target["Arn"], Payload=target["Input"]
+        )
         expect("FunctionError" not in ran, f"the hourly round has failed: {ran['Payload'].read()!r}")
 
 
@@ -217,7 +229,7 @@ def run(state_directory: Path, console: Console) -> int:
     """Plays the story. Returns: the exit code, 0 only if every scene did what it should."""
     if not can_see():
         console.print(
-            marked(f"[red]✗[/] {literal('What reads scans is not installed: `make demo-rebuild` does it, and `make scans`.')}")
+            "[red]✗[/red] What reads scans is not installed. `make demo-rebuild` installs it, and `make scans`."
         )
         return 1
     return demonstration.run(state_directory, console, RebuildDemo)

@@ -519,12 +519,11 @@ class TestRollingBack:
         self, run: Rebuilding, fleet: Fleet
     ) -> None:
         run.run(run.request(OFFICE, keep=timedelta(0)))
-        assert run.beside.answered_until is not None
-        until = run.beside.answered_until + REMEMBERED + STILL_ANSWERED
         run.round()
         reservation = run.reserve(_last(run))
+        began = fleet.clock.now()
         run.delete(reservation)
-        assert fleet.clock.now() >= until
+        assert fleet.clock.now() >= began + REMEMBERED + STILL_ANSWERED
 
 
 class TestDying:

@@ -18,10 +18,9 @@ from kbfleet.domain.tenant import ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import WorkflowFailure
 
-STILL_ANSWERED = timedelta(minutes=1)
-"""After a live one was exchanged for another, and whoever remembers the record has read it anew, nobody answers from it
-any more: the exchange may be written half a minute after the time that it bears, and an answer takes half a minute
-(`Timeout` of the functions, template.yaml)."""
+STILL_ANSWERED = timedelta(seconds=40)
+"""After whoever remembers a record has forgotten it, nobody answers by it any more: an answer takes 28 seconds at most
+(`Timeout` of the ask function, template.yaml), and a read may lag behind a write."""
 
 
 class RebuildOutcome(StrEnum):
@@ -183,13 +182,13 @@ def worked_at(tenant: Tenant, execution: str, number: int, role: Role) -> Beside
 
 
 def deletable_from(beside: Beside, remembered: timedelta) -> datetime | None:
-    """From when on nobody answers from it, if anybody ever did.
+    """From when on nobody answers from it, if anybody ever did: it began to leave when another was live already.
 
     Args:
+        beside: that is leaving.
         remembered: for how long whoever answers remembers a tenant's record.
     """
-    until = beside.answered_until
-    return until + remembered + STILL_ANSWERED if until is not None else None
+    return beside.since + remembered + STILL_ANSWERED if beside.answered_until is not None else None
 
 
 # --- how it ends ---------------------------------------------------------------------------------
