@@ -1,4 +1,4 @@
-"""`make demo-rebuild`: a tenant's knowledge is built anew, promoted, taken back and promoted again, while ten users ask.
+"""`make demo-rebuild`: a tenant's knowledge is built anew, promoted, taken back, and promoted again, while users ask.
 
 A scan is what the profile `default` leaves out. The profile for office documents in Japanese has a model read it, and
 is given to a tenant that has documents by a rebuild only. As in `make demo`, nothing is staged: see `local.demo`.
@@ -26,6 +26,8 @@ from local.stack.configuration import REPOSITORY
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from local.stack.configuration import StackConfiguration
+
 _TENANT, _NAME = "acme", samples.TENANTS["acme"]
 _SCAN = "契約/保守契約のご案内.pdf"
 """acme has a machine of sakura's, and a contract about it on paper."""
@@ -52,7 +54,7 @@ class RebuildDemo(Demo):
         before = self.status(self._tenant_id)
         self.emulator("DELETE", "/_emulator/calls")
         with asking_all_the_time(
-            self.configuration, self.outputs["ApiUrl"], [self._tenant_id] * _USERS, _asked, _PAUSE_SECONDS
+            self.configuration, self.outputs["ApiUrl"], [self._tenant_id] * _USERS, asked_by, _PAUSE_SECONDS
         ) as asked:
             self._rebuild()
             after = self.status(self._tenant_id)
@@ -82,7 +84,7 @@ class RebuildDemo(Demo):
     def _leave_the_scan_out(self) -> None:
         self._scene("The profile `default` reads text only: the scan is left out, and its golden question is red")
         ran = self._kbfleet("why", self._tenant_id, _SCAN)
-        expect(ran.returncode == 1 and "scan" in ran.stdout, "`kbfleet why` does not say that a scan was left out")
+        expect(ran.returncode == 1 and "scan" in ran.stdout, "nobody is told that a scan was left out")
         for text, document in ((_OTHER_QUESTION, _OTHER_DOCUMENT), (_QUESTION, _SCAN)):
             self._succeeds("questions", "add", self._tenant_id, text, "--expect", document)
         self._red()
@@ -92,7 +94,7 @@ class RebuildDemo(Demo):
         before = self.status(self._tenant_id)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / _PROFILE.name
-            file.write_text(json.dumps(self._profile()), "utf-8")
+            file.write_text(json.dumps(self.profile(self.configuration)), "utf-8")
             self._succeeds("profile", "put", str(file))
         self._say("with --keep-hours 0 the old knowledge stays until the next hourly round only; by default, for a day")
         self._succeeds("tenant", "rebuild", self._tenant_id, "--profile", _PROFILE.stem, "--keep-hours", "0")
@@ -171,11 +173,11 @@ class RebuildDemo(Demo):
     def _green(self) -> None:
         self._succeeds("questions", "run", self._tenant_id)
 
-    def _profile(self) -> dict[str, Any]:
-        """As it is shipped, with the model by the id that it has in this Region."""
+    @staticmethod
+    def profile(configuration: StackConfiguration) -> dict[str, Any]:
+        """As it is shipped, with the model by the id that it has in that stack's Region."""
         profile: dict[str, Any] = json.loads(_PROFILE.read_text("utf-8"))
-        profile["ingestion"]["parser"]["model"] = deployment.parsing_model_id(self.configuration)
-        del profile["$schema"]
+        profile["ingestion"]["parser"]["model"] = deployment.parsing_model_id(configuration)
         return profile
 
     def _passages(self, base: str) -> set[str]:
@@ -217,7 +219,7 @@ class RebuildDemo(Demo):
         expect("FunctionError" not in ran, f"the hourly round has failed: {ran['Payload'].read()!r}")
 
 
-def _asked(user: int, number: int) -> str:
+def asked_by(user: int, number: int) -> str:
     """No two questions are the same, so that the log of calls says where each was searched for. The first user asks for
     what the scan says, the others for what other documents do."""
     known = [each.question for each in samples.questions() if each.tenant == "acme"]
@@ -228,8 +230,6 @@ def _asked(user: int, number: int) -> str:
 def run(state_directory: Path, console: Console) -> int:
     """Plays the story. Returns: the exit code, 0 only if every scene did what it should."""
     if not can_see():
-        console.print(
-            "[red]✗[/red] What reads scans is not installed. `make demo-rebuild` installs it, and `make scans`."
-        )
+        console.print("[red]✗[/red] What reads scans is not installed: `make demo-rebuild` and `make scans` do it.")
         return 1
     return demonstration.run(state_directory, console, RebuildDemo)

@@ -13,6 +13,7 @@ from benchmarks.profiles.collections import Collection
 from benchmarks.profiles.measure import Row, Skipped
 from benchmarks.profiles.shipped import FOLDER, profiles
 from kbfleet.domain.profiles import ChunkingKind
+from local.samples.scans import scanned
 
 COLLECTIONS = [collections.company_files(), collections.scans(), collections.price_lists()]
 
