@@ -35,7 +35,7 @@ _QUESTION, _ANSWER = "保守契約の解約は、更新日の何日前までに�
 _OTHER_QUESTION, _OTHER_DOCUMENT = "For how many months is a new tent guaranteed?", "warranty-policy.md"
 _PROFILE = REPOSITORY / "examples" / "profiles" / "office-japanese.json"
 _USERS = 10
-_PAUSE_SECONDS = 1.0
+_PAUSE_SECONDS = 2.0
 """After which a user who has an answer asks again: a local AWS shares a laptop with its users."""
 _ALL = 100
 """Passages that one search gives at most. Source: botocore model, KnowledgeBaseVectorSearchConfiguration."""
@@ -68,7 +68,7 @@ class RebuildDemo(Demo):
     # --- the scenes ---
 
     def _begin(self) -> None:
-        self._scene("A tenant with eleven documents, one of which is a scan in Japanese: pictures of pages, no text")
+        self._scene("A tenant with eleven documents; one is a scan in Japanese: pictures, no text")
         # On a stack that is kept, whoever has seen the demo before has been rebuilt already.
         names = (f"{_TENANT}-{number}" if number > 1 else _TENANT for number in count(1))
         self._tenant_id = next(name for name in names if self._tenant(name) is None)
@@ -82,7 +82,7 @@ class RebuildDemo(Demo):
         self._say(f"uploaded and synced; the scan is {_SCAN}")
 
     def _leave_the_scan_out(self) -> None:
-        self._scene("The profile `default` reads text only: the scan is left out, and its golden question is red")
+        self._scene("The profile `default` reads text only: the scan is left out")
         ran = self._kbfleet("why", self._tenant_id, _SCAN)
         expect(ran.returncode == 1 and "scan" in ran.stdout, "nobody is told that a scan was left out")
         for text, document in ((_OTHER_QUESTION, _OTHER_DOCUMENT), (_QUESTION, _SCAN)):
@@ -90,7 +90,7 @@ class RebuildDemo(Demo):
         self._red()
 
     def _rebuild(self) -> None:
-        self._scene(f"{_USERS} users ask from here on. Another knowledge is built by the office profile, and compared")
+        self._scene(f"{_USERS} users begin to ask; another knowledge is built by the office profile")
         before = self.status(self._tenant_id)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / _PROFILE.name
@@ -113,7 +113,7 @@ class RebuildDemo(Demo):
         expect(_ANSWER in "".join(answer["answer"].split()), f"the answer does not say {_ANSWER}")
 
     def _roll_back_and_promote_again(self, bases: list[str]) -> None:
-        self._scene("Taken back by one write; and promoted again, by the same write the other way round")
+        self._scene("Taken back by one write, and promoted again by another")
         self._exchange(bases[0], by_the_scan=False)
         self._exchange(bases[1], by_the_scan=True)
 
@@ -134,9 +134,7 @@ class RebuildDemo(Demo):
         return any(uri.endswith(f"/{_SCAN}") for uri in cited)
 
     def _delete_the_old_one(self, old: dict[str, str]) -> None:
-        self._scene(
-            "The hourly round, which would come within the hour: the old knowledge is deleted, and the users go on"
-        )
+        self._scene("The hourly round, brought forward: the old knowledge is deleted")
         self._hourly_round()
         self._say("for 40 seconds yet nothing of it goes: somebody may remember it, and be answering from it")
         self._green()
@@ -158,11 +156,15 @@ class RebuildDemo(Demo):
         mixed = list(strangers(asked.answers, searched, passages))
         expect(not mixed, f"{len(mixed)} answers are not wholly from one knowledge: {mixed[:3]}")
         self._say(f"{len(asked.answers)} questions of {_USERS} users, {len(asked.refused)} errors")
-        for base in passages:
+        for name, base in zip(("the old", "the new"), passages, strict=True):
             of_it = [each for each in asked.answers if searched[each.question] == {base}]
-            expect(any(each.passages for each in of_it), f"nothing was answered from {base} while users asked")
+            expect(
+                any(each.passages for each in of_it), f"nothing was answered from {name} knowledge while users asked"
+            )
             cited = sum(len(each.passages) for each in of_it)
-            self._say(f"{len(of_it)} answered from {base} alone: it holds all {cited} passages that they cite")
+            self._say(
+                f"{len(of_it)} answered from {name} knowledge alone, which holds all {cited} passages that they cite"
+            )
 
     # --- what the scenes are made of ---
 
