@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 
 INGESTED_WITHIN = timedelta(hours=40)
 """A candidate, behind everybody else's documents: an execution runs for two days at most."""
-_SHORTEST_WAIT, _LONGEST_WAIT = timedelta(seconds=20), timedelta(minutes=10)
+_SHORTEST_WAIT, _LONGEST_WAIT = timedelta(seconds=5), timedelta(minutes=10)
 _GROWTH = 0.15
 """Looks at what takes hours are few, and find it ended 15 per cent late at most."""
 
