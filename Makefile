@@ -2,11 +2,12 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check audit docs pictures format bench prove drill upgrade clients newest scans up down lock clean
+.PHONY: help demo demo-rebuild test test-fast check audit docs pictures format bench prove drill upgrade clients newest scans up down lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+READS_SCANS := $(VENV)/.reads-scans
 AUDIT := .build/audit
 AUDITED := $(AUDIT)/.installed
 # Of their own, so that the emulator runs without kbfleet, and its clients without the emulator.
@@ -23,10 +24,13 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## The whole story on a local AWS: provision, ingest, break, alert, fix, ask, regress
 	@$(BIN)/kbfleet-local demo
+
+demo-rebuild: $(READS_SCANS) ## Another knowledge beside the live one, promoted, taken back and promoted again, while users ask; needs 250 MB
+	@$(BIN)/kbfleet-local demo-rebuild
 
 test: check ## Every check and test, offline
 	@$(BIN)/cfn-lint
@@ -79,8 +83,7 @@ newest: $(INSTALLED) ## The emulator's own tests with the newest botocore; minut
 	@$(NEWEST)/bin/python -c 'import botocore; print("botocore", botocore.__version__)'
 	@$(NEWEST)/bin/python -m pytest -q emulator/tests
 
-scans: $(INSTALLED) ## Install what reads scans, some 250 MB, and try the emulator's readers and a tenant's scan with it
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/ocr.txt
+scans: $(READS_SCANS) ## Install what reads scans, some 250 MB, and try the emulator's readers and a tenant's scan with it
 	@$(BIN)/python -m pytest -q -rs emulator/tests/test_conformance_documents.py tests/workflow/test_scans.py
 
 up: $(INSTALLED) ## Start the local AWS with the stack deployed, and keep it running
@@ -109,6 +112,12 @@ $(INSTALLED): requirements/bootstrap.txt requirements/development.txt pyproject.
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/development.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . --editable ./emulator
+	@touch $@
+
+# What installs the others takes it away again.
+$(READS_SCANS): $(INSTALLED) requirements/ocr.txt
+	@echo "Installing what reads scans into $(VENV) …"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/ocr.txt
 	@touch $@
 
 $(CLIENTS)/.installed: $(INSTALLED) emulator/clients/clients.txt

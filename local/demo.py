@@ -438,12 +438,12 @@ def _stack(state_directory: Path, console: Console) -> Iterator[StackConfigurati
         process.stop(state_directory)
 
 
-def run(state_directory: Path, console: Console) -> int:
-    """Plays the story. Returns: the exit code, 0 only if every scene did what it should."""
+def run(state_directory: Path, console: Console, story: type[Demo] = Demo) -> int:
+    """Plays a story. Returns: the exit code, 0 only if every scene did what it should."""
     began = time.monotonic()
     try:
         with _stack(state_directory, console) as configuration:
-            Demo(configuration, console).play()
+            story(configuration, console).play()
     except ExpectationNotMetError as error:
         log = StackConfiguration(state_directory=state_directory).log_file
         what = literal(str(error), keep="\n")

@@ -32,6 +32,8 @@ STACK_NAME = "kbfleet"
 DEFAULT_KNOWLEDGE_STORE = "S3_VECTORS"
 GENERATION_MODEL_ID = "amazon.nova-lite-v1:0"
 """Can be called on demand in the Region of the local AWS, us-east-1 (docs/deploying.md, "Models")."""
+PARSING_MODEL = "amazon.nova-pro-v1:0"
+"""Of examples/profiles, which name the inference profile of another geography."""
 BUILD_DIRECTORY = Path(".build/local")
 FINGERPRINT_TAG = "kbfleet-local:fingerprint"
 _DELETION_POLL_SECONDS = 0.5
@@ -73,6 +75,8 @@ def local_parameters(
         "ConfirmedFleetName": STACK_NAME,
         "KnowledgeStore": knowledge_store,
         "GenerationModelId": GENERATION_MODEL_ID,
+        "IngestionModelArns": f"arn:aws:bedrock:{configuration.region}:{configuration.account}:inference-profile/"
+        f"{parsing_model_id(configuration)}",
         "TokenIssuer": configuration.token_issuer,
         "TokenAudience": TOKEN_AUDIENCE,
         "TokenTenantClaim": TENANT_CLAIM,
@@ -90,6 +94,12 @@ def local_parameters(
         "StandardBurst": "40",
         "StandardRequestsPerMonth": "1000000",
     }
+
+
+def parsing_model_id(configuration: StackConfiguration) -> str:
+    """The inference profile by which profiles may have documents parsed, in the Region of that stack."""
+    geography = configuration.region.partition("-")[0]
+    return f"{'apac' if geography == 'ap' else geography}.{PARSING_MODEL}"
 
 
 def client(configuration: StackConfiguration, service: str) -> Any:

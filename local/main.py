@@ -12,7 +12,7 @@ from rich.console import Console
 
 from kbfleet.bootstrap import KNOWLEDGE_STORES
 from kbfleet.domain.printable import printable_json
-from local import api_page, delays, deployment
+from local import api_page, delays, deployment, rebuild_demo
 from local import demo as demonstration
 from local.identity_provider import DEFAULT_LIFETIME, IdentityProvider
 from local.slack_sink import SlackSink, message_as_text
@@ -262,6 +262,12 @@ def slack(
 def demo(state: State = DEFAULT_STATE) -> None:
     """Play and check the product's whole story. On a stack that `up` keeps running, or on one of its own."""
     raise typer.Exit(demonstration.run(state, console))
+
+
+@app.command("demo-rebuild")
+def play_rebuild(state: State = DEFAULT_STATE) -> None:
+    """Play and check the story of a rebuild, which needs what reads scans (`make scans`). Else as `demo`."""
+    raise typer.Exit(rebuild_demo.run(state, console))
 
 
 def _print_way_in(state: Path) -> None:

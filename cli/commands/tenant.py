@@ -509,9 +509,11 @@ def _shown_of_both(body: TenantBody, beside: BesideBody) -> Iterator[str]:
     if beside.role is Role.RETIRED:
         yield f"{DONE} Knowledge {body.knowledge} of tenant {tenant} answers, by profile {body.profile}."
         if beside.keep_until is not None:
+            kept = beside.keep_until > datetime.now(UTC)
+            until = f"is kept until {moment(beside.keep_until)}" if kept else "goes with the next hourly round"
             yield (
-                f"Knowledge {beside.knowledge} is kept until {moment(beside.keep_until)}; until then, "
-                f"`kbfleet tenant rollback {tenant}` has it answer again."
+                f"Knowledge {beside.knowledge} {until}; until then, `kbfleet tenant rollback {tenant}` has it answer "
+                "again."
             )
     elif beside.role is Role.LEAVING:
         yield f"Knowledge {beside.knowledge} of tenant {tenant} is being deleted; knowledge {body.knowledge} answers."

@@ -25,7 +25,7 @@ from kbfleet.contracts.workflows import (
     WorkflowFailedInput,
 )
 from kbfleet.settings import read
-from kbfleet.settings.provisioning import ProvisioningSettings
+from kbfleet.settings.provisioning import KnowledgeDeletionSettings, ProvisioningSettings
 from kbfleet.telemetry import timed_workflow_step, workflow_step
 from kbfleet.usage_log import log_golden_question
 from kbfleet.usecases import rebuilding
@@ -131,6 +131,7 @@ def delete_knowledge(step: DeleteKnowledgeInput) -> RebuildReservedResult:
     rebuilding.delete_knowledge(
         reservation,
         alone_from=step.alone_from,
+        remembered=read(KnowledgeDeletionSettings).registry_cache,
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         knowledge_bases=bootstrap.knowledge_bases(),

@@ -63,6 +63,7 @@ ENVIRONMENT = {
     "DOCUMENT_REMOVER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/remover",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
     "LEASE_SECONDS": "18000",
+    "REGISTRY_CACHE_SECONDS": "15",
     "OFFBOARDING_LEASE_SECONDS": "172800",
     "TICK_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/ticks.fifo",
     "TICK_SECONDS": "5",

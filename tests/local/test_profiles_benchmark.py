@@ -13,6 +13,7 @@ from benchmarks.profiles.collections import Collection
 from benchmarks.profiles.measure import Row, Skipped
 from benchmarks.profiles.shipped import FOLDER, profiles
 from kbfleet.domain.profiles import ChunkingKind
+from local.samples.scans import scanned
 
 COLLECTIONS = [collections.company_files(), collections.scans(), collections.price_lists()]
 
@@ -83,7 +84,7 @@ def test_a_collection_is_read_in_and_asked_by_a_profile() -> None:
         Question("When does the shop open?", "hours.md", "at seven"),
         Question("When does the shop open?", "ボルト.md", "at seven"),
     )
-    files = {"ボルト.md": BOLTS.encode(), "hours.md": HOURS.encode(), "scan.pdf": collections.scanned(manual())}
+    files = {"ボルト.md": BOLTS.encode(), "hours.md": HOURS.encode(), "scan.pdf": scanned(manual())}
     by_name = {str(each.name): each for each in profiles()}
     for name in ("default", "long-manuals"):
         row = measure.measured(by_name[name], Collection("tried", files, asked))

@@ -22,6 +22,8 @@ from tests.support.fleet import LEASE, Fleet
 from tests.support.samples import ACME, NAMES
 
 READY_WITHIN = timedelta(minutes=15)
+REMEMBERED = timedelta(minutes=5)
+"""By whoever answers: the most that the parameter RegistryCacheSeconds can be."""
 
 
 @dataclass
@@ -249,6 +251,7 @@ class Rebuilding:
                 rebuilding.delete_knowledge(
                     reservation,
                     alone_from=reservation.alone_from,
+                    remembered=REMEMBERED,
                     registry=self.fleet.registry,
                     stores=self.fleet.stores,
                     knowledge_bases=self.fleet.knowledge_bases,

@@ -219,8 +219,12 @@ class TestTheExchange:
 
 class TestLeaving:
     def test_nothing_that_was_live_is_deleted_while_somebody_may_remember_it(self) -> None:
-        assert rebuild.deletable_from(beside(promoted())) == START + rebuild.ANSWERS_UNTIL
-        assert rebuild.deletable_from(beside(with_candidate())) is None
+        for remembered in (timedelta(0), timedelta(minutes=5)):
+            leaving = beside(rebuild.taken_up(promoted(), REBUILDING, START + A_DAY, LEASE))
+            from_then = rebuild.deletable_from(leaving, remembered)
+            assert from_then == START + A_DAY + remembered + rebuild.STILL_ANSWERED
+        stopped = beside(rebuild.stopped(with_candidate(), START))
+        assert rebuild.deletable_from(stopped, timedelta(minutes=5)) is None
 
     def test_it_is_due_when_it_was_kept_for_long_enough(self) -> None:
         kept = promoted()

@@ -37,7 +37,7 @@ from kbfleet.domain.profiles import (
     ProfileReference,
 )
 from kbfleet.domain.questions import GoldenQuestion, QuestionId, QuestionSet
-from kbfleet.domain.rebuild import ANSWERS_UNTIL, RebuildOutcome
+from kbfleet.domain.rebuild import STILL_ANSWERED, RebuildOutcome
 from kbfleet.domain.sync import SyncState
 from kbfleet.domain.tenant import ProvisioningRequest, Reservation
 from kbfleet.domain.tenant_status import TenantStatus
@@ -49,7 +49,7 @@ from kbfleet.usecases.reservations import announce_status, held, keep
 from kbfleet.usecases.service_roles import service_role_of
 from tests.support.fakes import JobCourse
 from tests.support.fleet import LEASE, Fleet
-from tests.support.rebuilding import Rebuilding
+from tests.support.rebuilding import REMEMBERED, Rebuilding
 from tests.support.samples import ACME, NAMES
 from tests.unit.test_offboarding import Offboarding
 from tests.unit.test_reconciliation import look
@@ -519,12 +519,11 @@ class TestRollingBack:
         self, run: Rebuilding, fleet: Fleet
     ) -> None:
         run.run(run.request(OFFICE, keep=timedelta(0)))
-        assert run.beside.answered_until is not None
-        until = run.beside.answered_until + ANSWERS_UNTIL
         run.round()
         reservation = run.reserve(_last(run))
+        began = fleet.clock.now()
         run.delete(reservation)
-        assert fleet.clock.now() >= until
+        assert fleet.clock.now() >= began + REMEMBERED + STILL_ANSWERED
 
 
 class TestDying:

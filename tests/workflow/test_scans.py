@@ -13,8 +13,8 @@ import pytest
 
 from bedrock_emulator import Quotas
 from bedrock_emulator.reading.parsers import can_see
-from benchmarks.profiles.collections import scanned
 from local import samples
+from local.samples.scans import scanned
 from tests.support.api_requests import queried
 from tests.support.tenant_lives import Lives, sample
 from tests.support.virtual_fleet import ACCOUNT, RARE_SCHEDULE_SECONDS, RARE_TICKS, REGION, virtual_fleet

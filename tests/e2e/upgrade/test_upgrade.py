@@ -19,6 +19,7 @@ from cli.fleet_api import FleetApi
 from kbfleet.contracts.documents import UploadBody
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.uploads import DocumentKey, Upload
+from local.askers import asking_all_the_time
 from local.delays import AT_ONCE
 from local.deployment import STACK_NAME
 from local.stack import process
@@ -26,7 +27,6 @@ from local.stack.configuration import ACCESS_KEY, StackConfiguration, free_port
 from tests.e2e.runbook.conftest import listed
 from tests.e2e.runbook.fleet import Fleet
 from tests.e2e.test_uploads import send
-from tests.e2e.upgrade.askers import asking_all_the_time
 from tests.e2e.upgrade.release import BEFORE, Release, from_history, this_one
 from tests.support.waiting import until
 
@@ -125,7 +125,8 @@ def test_an_update_serves_everybody_from_its_first_second(configuration: StackCo
     form = with_all_that_can_be_going_on(old)
     keys = usage_keys(old)
 
-    with asking_all_the_time(old, [ACTIVE, BROKEN], QUESTION) as asked:
+    users = [ACTIVE, BROKEN]
+    with asking_all_the_time(configuration, old.outputs["ApiUrl"], users, lambda *_: QUESTION) as asked:
         new = deployed(now, configuration)
 
         # What was going on ends well.
@@ -152,7 +153,7 @@ def test_an_update_serves_everybody_from_its_first_second(configuration: StackCo
         new = deployed(now, configuration)
         until(lambda: not complaints(new) or None, lambda: f"the doctor says: {complaints(new)}")
 
-    assert asked.answered > 0
+    assert asked.answers
     assert asked.refused == []
     new.succeeds(f"kbfleet tenant resume {LEAVING}")
     # Who was taken back is converged, too; meanwhile the command says to run it again.

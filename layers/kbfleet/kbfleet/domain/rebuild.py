@@ -18,9 +18,9 @@ from kbfleet.domain.tenant import ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import WorkflowFailure
 
-ANSWERS_UNTIL = timedelta(minutes=10)
-"""After the live one was exchanged for another, nobody answers from it any more: a record is remembered for five
-minutes at most (`RegistryCacheSeconds`, template.yaml), and an answer takes half a minute."""
+STILL_ANSWERED = timedelta(seconds=40)
+"""After whoever remembers a record has forgotten it, nobody answers by it any more: an answer takes 28 seconds at most
+(`Timeout` of the ask function, template.yaml), and a read may lag behind a write."""
 
 
 class RebuildOutcome(StrEnum):
@@ -181,9 +181,14 @@ def worked_at(tenant: Tenant, execution: str, number: int, role: Role) -> Beside
     return beside
 
 
-def deletable_from(beside: Beside) -> datetime | None:
-    """From when on nobody answers from it, if anybody ever did."""
-    return beside.answered_until + ANSWERS_UNTIL if beside.answered_until is not None else None
+def deletable_from(beside: Beside, remembered: timedelta) -> datetime | None:
+    """From when on nobody answers from it, if anybody ever did: it began to leave when another was live already.
+
+    Args:
+        beside: that is leaving.
+        remembered: for how long whoever answers remembers a tenant's record.
+    """
+    return beside.since + remembered + STILL_ANSWERED if beside.answered_until is not None else None
 
 
 # --- how it ends ---------------------------------------------------------------------------------

@@ -41,6 +41,12 @@ class ProvisioningSettings(EnvironmentSettings):
     lease: Seconds = Field(alias="LEASE_SECONDS")
 
 
+class KnowledgeDeletionSettings(EnvironmentSettings):
+    """`registry_cache` is for how long the ask function remembers a tenant's record."""
+
+    registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
+
+
 class ServiceRoleSettings(EnvironmentSettings):
     """`knowledge_base_role_arn` is of the role that all tenants' knowledge bases assume where it is shared."""
 

@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 
 INGESTED_WITHIN = timedelta(hours=40)
 """A candidate, behind everybody else's documents: an execution runs for two days at most."""
-_SHORTEST_WAIT, _LONGEST_WAIT = timedelta(seconds=20), timedelta(minutes=10)
+_SHORTEST_WAIT, _LONGEST_WAIT = timedelta(seconds=5), timedelta(minutes=10)
 _GROWTH = 0.15
 """Looks at what takes hours are few, and find it ended 15 per cent late at most."""
 
@@ -577,6 +577,7 @@ def delete_knowledge(
     reservation: Reservation,
     *,
     alone_from: datetime,
+    remembered: timedelta,
     registry: TenantRegistry,
     stores: Stores,
     knowledge_bases: KnowledgeBases,
@@ -587,6 +588,7 @@ def delete_knowledge(
 
     Args:
         alone_from: see `RebuildReservation`.
+        remembered: see `rebuild.deletable_from`.
 
     Raises:
         LeaseLost.
@@ -596,7 +598,7 @@ def delete_knowledge(
     beside, now = seen.as_recorded().beside, clock.now()
     if beside is None or beside.role is not Role.LEAVING:
         raise LeaseLost(f"Knowledge {reservation.knowledge} of tenant {seen.tenant_id} is not to be deleted.")
-    waits = (alone_from, rebuild.deletable_from(beside))
+    waits = (alone_from, rebuild.deletable_from(beside, remembered))
     until = max(at for at in waits if at is not None)
     if now < until:
         raise NotReadyYet(f"Somebody may use knowledge {seen.knowledge} of tenant {seen.tenant_id} until {until}.")
