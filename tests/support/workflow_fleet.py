@@ -108,6 +108,7 @@ def _environment(queue_url: str) -> dict[str, str]:
         "KEEP_USAGE": "true",
         "RETENTION_DAYS": "30",
         "OFFBOARD_TENANT_ARN": OFFBOARD_TENANT_ARN,
+        "KNOWLEDGE_BASES_FOR_REBUILDS": "5",
         "KNOWLEDGE_BASE_READY_SECONDS": "900",
         "CHANGE_EVENTS_AFTER_SECONDS": "600",
         "LEASE_SECONDS": "18000",

@@ -41,6 +41,10 @@ class ProvisioningSettings(EnvironmentSettings):
     lease: Seconds = Field(alias="LEASE_SECONDS")
 
 
+class CapacitySettings(EnvironmentSettings):
+    knowledge_bases_for_rebuilds: int = Field(ge=0)
+
+
 class ServiceRoleSettings(EnvironmentSettings):
     """`knowledge_base_role_arn` is of the role that all tenants' knowledge bases assume where it is shared."""
 
