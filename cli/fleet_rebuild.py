@@ -1,7 +1,7 @@
 """Rebuilding all tenants of a fleet, by turns.
 
-What is done and what is left, the tenants' records say: nothing else is kept, and whoever runs it again goes on. Room for
-candidates, and how many are filled at once, is seen to where they are made.
+What is done and what is left, the tenants' records say: nothing else is kept, and whoever runs it again goes on. That
+there is room for candidates, and that few are filled at once, is seen to where they are made.
 """
 
 from __future__ import annotations
@@ -122,8 +122,12 @@ class FleetRebuild:
             self._begin(self._left[0])
             self._left.popleft()
         if self._at_work:
-            self._see(*self._at_work[0])
-            self._at_work.rotate(-1)
+            ended = self._end_of(*self._at_work[0])
+            if ended is None:
+                self._at_work.rotate(-1)
+            else:
+                self._at_work.popleft()
+                self.ended.append(ended)
         at_work = f", {len(self._at_work)} at work" if self._at_work else ""
         show(f"{len(self.ended)} of {self._number}{at_work}")
         return True if not (self._left or self._at_work) else None
@@ -165,18 +169,14 @@ class FleetRebuild:
             return Rebuilt(body.tenant_id, Outcome.REFUSED, " ".join(beside.comparison.refusals))
         return Rebuilt(body.tenant_id, Outcome.COMPARED) if self.compare_only else None
 
-    def _see(self, tenant_id: TenantId, name: str) -> None:
-        """Takes it off those at work if its execution has ended."""
+    def _end_of(self, tenant_id: TenantId, name: str) -> Rebuilt | None:
+        """`None` while its execution runs."""
         execution = self.api.rebuilding(tenant_id, name)
         if execution.status == "RUNNING":
-            return
+            return None
         if execution.status == "SUCCEEDED":
-            rebuilt = self._became(self.api.tenant(tenant_id))
-        else:
-            rebuilt = Rebuilt(tenant_id, Outcome.FAILED, f"{execution.status} at {execution.step}: {execution.reason}")
-        self._at_work.popleft()
-        self._at_work.appendleft(self._at_work.pop()) if self._at_work else None
-        self.ended.append(rebuilt)
+            return self._became(self.api.tenant(tenant_id))
+        return Rebuilt(tenant_id, Outcome.FAILED, f"{execution.status} at {execution.step}: {execution.reason}")
 
     def _became(self, body: TenantBody) -> Rebuilt:
         if self._is_built(body):

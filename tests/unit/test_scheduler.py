@@ -23,7 +23,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.knowledge_base import KnowledgeBaseStatus
-from kbfleet.domain.names import DataSourceReference, Life, TenantId
+from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.usecases.ingestion import TickReport, update_sync
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, JobCourse, SucceededTask
@@ -147,7 +147,7 @@ class TestTicks:
         most = 0
         for _ in range(300):
             report = fleet.tick()
-            running = fleet.ledger.running()
+            running = list(fleet.ledger.running())
             filled = [entry for entry in running if entry.is_candidates_first]
             assert len(filled) <= 3
             most = max(most, len(filled))
