@@ -55,13 +55,7 @@ REAL_SECONDS = 3_600
 _JOBS, _STARTS_EVERY = 3, 1 / Quotas().requests_per_second["StartIngestionJob"]
 _CREATED_PER_SECOND = Quotas().requests_per_second["CreateKnowledgeBase"]
 _BUILT = VECTOR_CREATION + SMALL_SYNC
-_TAKEN = (
-    _BUILT
-    + ANSWERS_UNTIL.total_seconds()
-    + OUTLIVED_BY_AT_MOST.total_seconds()
-    + DATA_SOURCE_DELETION
-    + DELETION
-)
+_TAKEN = _BUILT + ANSWERS_UNTIL.total_seconds() + OUTLIVED_BY_AT_MOST.total_seconds() + DATA_SOURCE_DELETION + DELETION
 """Seconds for which a rebuild takes one of the account's knowledge bases, at least: until what was live is deleted."""
 
 
@@ -262,7 +256,7 @@ def _wrong(quiet: World, busy: World, tenants: int, shortest: float) -> Iterator
     others = {name: number for name, number in busy.promoted.items() if number != 1}
     if len(busy.promoted) != tenants or others:
         yield f"{len(busy.promoted)} of {tenants} were promoted, and more than once {others}"
-    again = {name: number for name, number in busy.candidates.items() if number != 2}  # noqa: PLR2004 - the live one's
+    again = {name: number for name, number in busy.candidates.items() if number != 2}
     if again:
         yield f"rebuilt more than once, or never: {again}"
     if busy.failed:
@@ -276,17 +270,17 @@ def _wrong(quiet: World, busy: World, tenants: int, shortest: float) -> Iterator
     before, after = _compared(quiet, busy)
     for quantile in (0.5, 0.95):
         if before and percentile(after, quantile) > MOST_TIMES_THE_LAG * percentile(before, quantile):
-            yield f"{quantile:.0%} of changes waited up to {percentile(after, quantile):,.0f} s, and \
-{percentile(before, quantile):,.0f} s without a rebuild"
+            slow, usual = percentile(after, quantile), percentile(before, quantile)
+            yield f"{quantile:.0%} of changes waited up to {slow:,.0f} s, and {usual:,.0f} s without a rebuild"
     if not before:
         yield "no change was looked at"
 
 
 def _found(quiet: World, busy: World, shortest: float) -> Iterator[str]:
     times = busy.seconds / shortest
-    yield f"done after {busy.seconds:,.0f} s; bound {shortest:,.0f} s; {times:.2f} times that, {MOST_TIMES_THE_BOUND} at most"
+    yield f"done after {busy.seconds:,.0f} s; bound {shortest:,.0f} s; {times:.2f} of {MOST_TIMES_THE_BOUND} times that"
     before, after = _compared(quiet, busy)
     for quantile in (0.5, 0.95):
         if before:
             slow, usual = percentile(after, quantile), percentile(before, quantile)
-            yield f"{len(after)} changes of others: p{quantile * 100:.0f} of the lag {slow:.0f} s, without {usual:.0f} s"
+            yield f"{len(after)} changes of others: p{quantile * 100:.0f} lag {slow:.0f} s, without {usual:.0f} s"
