@@ -24,6 +24,15 @@ Tenant = Annotated[
         autocompletion=tenant_ids,
     ),
 ]
+AnyTenant = Annotated[
+    TenantId | None,
+    typer.Argument(
+        parser=TenantId,
+        metavar="[TENANT]",
+        help="The tenant's id: 3 to 32 of a-z, 0-9 and single hyphens.",
+        autocompletion=tenant_ids,
+    ),
+]
 NewTenant = Annotated[
     TenantId,
     typer.Argument(parser=TenantId, metavar="TENANT", help="The tenant's id: 3 to 32 of a-z, 0-9 and single hyphens."),

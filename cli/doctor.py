@@ -129,6 +129,7 @@ def _tenants(stack: FleetStack) -> CheckResults:
         yield _well(f"The API answers; tenants in service: {len(served)}.")
     yield from filter(None, troubles.values())
     yield from _being_converged(stack, left, of=len(served))
+    yield from _left_to_rebuilds(stack, sum(each.knowledge_store != KnowledgeBaseKind.MANAGED for each in served))
 
 
 def _knowledge(stack: FleetStack) -> CheckResults:
@@ -236,6 +237,21 @@ def _being_converged(stack: FleetStack, left: Sequence[TenantId], of: int) -> Ch
             found = f"Tenant {tenant_id} was not converged after the last update."
             advice = f"`kbfleet tenant add {tenant_id}`; if that fails, it says why."
             yield Verdict.WRONG, found, advice
+
+
+def _left_to_rebuilds(stack: FleetStack, tenants: int) -> CheckResults:
+    """Args: tenants: that need a knowledge base of type VECTOR."""
+    quota, kept = KnowledgeBaseKind.VECTOR.quota, int(stack.parameters.get("KnowledgeBasesForRebuilds", 5))
+    if tenants > quota - kept:
+        finding = (
+            f"{tenants} tenants need a knowledge base of type VECTOR: of the {kept} that are for rebuilds, "
+            f"{max(0, quota - tenants)} are left."
+        )
+        advice = (
+            "`kbfleet tenant rebuild TENANT --profile PROFILE` moves a tenant to the knowledge store MANAGED, by a "
+            "profile for that; or offboard tenants."
+        )
+        yield Verdict.NOTE, finding, advice
 
 
 def _freshness(stack: FleetStack) -> timedelta:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from cli.arguments import DEFAULT_STACK, Json, NewTenant, Region, Stack, Tenant, Wait
+from cli.arguments import DEFAULT_STACK, AnyTenant, Json, NewTenant, Region, Stack, Tenant, Wait
 from cli.diagnosis import shown_of_diagnosis
 from cli.documents_left_out import left_out
 from cli.exit_codes import BAD_INPUT, INTERRUPTED, stop
@@ -19,6 +19,8 @@ from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi, Refused
 from cli.fleet_import import MOST_BYTES, FleetImport, Imported, read
 from cli.fleet_import import Outcome as ImportOutcome
+from cli.fleet_rebuild import FleetRebuild, Rebuilt
+from cli.fleet_rebuild import Outcome as FleetOutcome
 from cli.progress import Progress, Show, watch
 from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
 from kbfleet.contracts.questions import QuestionStandBody
@@ -29,7 +31,7 @@ from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledges import KEPT_FOR, TOLERANCE, Role
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.printable import printable
-from kbfleet.domain.profiles import ProfileName
+from kbfleet.domain.profiles import DEFAULT_PROFILE, ProfileName
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
@@ -433,7 +435,7 @@ def _shown_of_resumption(body: TenantBody) -> Iterator[RenderableType]:
 
 @app.command()
 def rebuild(
-    tenant: Tenant,
+    tenant: AnyTenant = None,
     profile: Annotated[
         ProfileName | None,
         typer.Option(
@@ -456,6 +458,13 @@ def rebuild(
     stop_it: Annotated[
         bool, typer.Option("--stop", help="End the rebuild, and delete what it has built so far.")
     ] = False,
+    all_of_them: Annotated[
+        bool,
+        typer.Option("--all", help="All tenants, by turns, with --profile. Run again, it goes on where it was."),
+    ] = False,
+    store: Annotated[
+        str | None, typer.Option("--store", help="With --all: only tenants on that knowledge store.")
+    ] = None,
     wait: Wait = True,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
@@ -464,7 +473,18 @@ def rebuild(
     """Read all of a tenant's documents anew, beside what answers, and promote that when it is not worse.
 
     The tenant is asked all the while. It is paid for as a first ingestion of all its documents is."""
+    if all_of_them == (tenant is not None):
+        raise InvalidInput("TENANT", "name a tenant, or give --all.")
+    if store is not None and not all_of_them:
+        raise InvalidInput("--store", "is for --all.")
+    if all_of_them and not stop_it and (profile is None or not wait):
+        raise InvalidInput("--all", "needs --profile, and takes turns for as long as it runs: not with --no-wait.")
     api = FleetApi.of_stack(stack, region)
+    if tenant is None:
+        wanted = api.profile(profile or DEFAULT_PROFILE, None)
+        everybody = FleetRebuild(api, wanted, store, keep_hours, tolerate, compare_only)
+        _rebuild_all(everybody, stop_them=stop_it, wait=wait, as_json=as_json)
+        return
     if stop_it:
         started = api.stop_rebuild(tenant)
     else:
@@ -477,6 +497,36 @@ def rebuild(
     comparison = beside.comparison if beside is not None and beside.role is Role.CANDIDATE else None
     if comparison is not None and comparison.refusals:
         stop(f"The candidate of tenant {tenant} is not promoted: {' '.join(comparison.refusals)}")
+
+
+def _rebuild_all(everybody: FleetRebuild, *, stop_them: bool, wait: bool, as_json: bool) -> None:
+    interrupted = False
+    try:
+        if stop_them:
+            everybody.stop(wait=wait)
+        else:
+            everybody.run()
+    except KeyboardInterrupt:
+        interrupted = True
+    ended = sorted(everybody.ended, key=lambda one: one.tenant_id)
+    present({"tenants": ended}, lambda _: _shown_of_all(ended), as_json=as_json)
+    if interrupted:
+        stop(
+            "Interrupted. What was begun goes on by itself; the same command goes on with the others, and "
+            "`kbfleet tenant rebuild --all --stop` ends what was begun.",
+            INTERRUPTED,
+        )
+    if troubles := sum(each.outcome.is_trouble for each in ended):
+        stop(f"{counted(troubles, 'tenant')} did not come to the end that was wanted.")
+
+
+def _shown_of_all(ended: Sequence[Rebuilt]) -> Iterator[RenderableType]:
+    number = Counter(each.outcome for each in ended)
+    said = ", ".join(f"{number[outcome]} {outcome}" for outcome in FleetOutcome if number[outcome])
+    yield f"Tenants: {said or 'none'}."
+    for each in ended:
+        if each.outcome.is_trouble:
+            yield f"  {each.tenant_id} [red]{each.outcome}[/]: {literal(each.reason)}"
 
 
 def _watch_rebuild(api: FleetApi, tenant: TenantId, name: str) -> None:

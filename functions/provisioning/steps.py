@@ -24,7 +24,7 @@ from kbfleet.contracts.workflows import (
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.settings import read
 from kbfleet.settings.ingestion import ChangeEventSettings
-from kbfleet.settings.provisioning import ProvisioningSettings, ServiceRoleSettings, UsagePlanSettings
+from kbfleet.settings.provisioning import CapacitySettings, ProvisioningSettings, ServiceRoleSettings, UsagePlanSettings
 from kbfleet.telemetry import report_rooms, workflow_step
 from kbfleet.usecases import provisioning
 
@@ -62,6 +62,7 @@ def check_capacity(step: StepInput) -> CapacityResult:
         usage_keys=bootstrap.usage_keys(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
+        for_rebuilds=read(CapacitySettings).knowledge_bases_for_rebuilds,
     )
     if rooms is None:
         return CapacityResult(left=None)

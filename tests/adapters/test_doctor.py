@@ -387,6 +387,20 @@ class TestTenants:
         assert "sakura" in finding
         assert says in finding
 
+    def test_more_tenants_than_leave_room_for_rebuilds_are_noted_with_a_way_out(
+        self, patient: Patient, tenants: list[ListedTenantBody]
+    ) -> None:
+        tenants += [listed(f"tenant-{number}") for number in range(94)]
+        assert troubles(patient) == []
+        tenants += [listed("sakura"), listed("on-managed", knowledge_store="MANAGED")]
+        (found,) = troubles(patient)
+        assert (found.verdict, found.finding.split(":")[0]) == (
+            Verdict.NOTE,
+            "96 tenants need a knowledge base of type VECTOR",
+        )
+        assert "4 are left" in found.finding
+        assert "`kbfleet tenant rebuild TENANT --profile PROFILE`" in found.advice
+
     @pytest.mark.parametrize("due", [timedelta(days=-9), timedelta(days=2)])
     def test_one_that_is_to_be_deleted_is_well_in_its_time(
         self, patient: Patient, tenants: list[ListedTenantBody], due: timedelta

@@ -61,6 +61,7 @@ ENVIRONMENT = {
     "UPLOADER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/uploader",
     "DOCUMENT_OPENER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/opener",
     "DOCUMENT_REMOVER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/remover",
+    "KNOWLEDGE_BASES_FOR_REBUILDS": "5",
     "KNOWLEDGE_BASE_READY_SECONDS": "900",
     "LEASE_SECONDS": "18000",
     "REGISTRY_CACHE_SECONDS": "15",

@@ -59,7 +59,7 @@ _LONGEST = 2 * _A_DAY
 _PARAMETERS = {"TickSeconds": "30"} | NOTHING_BY_SCHEDULE
 _SAFETY_NET_SECONDS = AN_HOUR
 _SYNC_SCHEDULE_SECONDS = AN_HOUR
-_OF_NO_LIFE = ("PROFILE", "ERASURE#", "USAGE#", "REQUESTED_NAME#", "DOCUMENT_ROUND")
+_OF_NO_LIFE = ("PROFILE", "ERASURE#", "USAGE#", "REQUESTED_NAME#", "DOCUMENT_ROUND", "SEARCHES")
 """What the table has of a tenant beside what belongs to one of its lives, and what outlives them."""
 _ROUNDS = 6
 """How often operators run everything again before it must be in order: a remedy may uncover the next fault."""

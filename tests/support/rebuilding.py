@@ -114,6 +114,10 @@ class Rebuilding:
             execution=execution.arn,
             registry=self.fleet.registry,
             executions=self.executions,
+            counts=self.fleet.room_counts,
+            stores=self.fleet.stores,
+            knowledge_bases=self.fleet.knowledge_bases,
+            names=NAMES,
             clock=self.fleet.clock,
             lease=LEASE,
             ready_within=READY_WITHIN,
@@ -320,7 +324,8 @@ class Rebuilding:
         assert reservation is not None
         if not reservation.builds:
             self.delete(reservation)
-            reservation = self.forget(reservation, execution)
+            following = self.forget(reservation, execution)
+            reservation = self.reserve(execution) if following is not None else None
         if reservation is not None:
             self.finish(self.build_under(reservation, execution), execution)
         self.executions.progress(execution.name, status="SUCCEEDED")

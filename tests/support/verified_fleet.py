@@ -99,8 +99,8 @@ class VirtualFleetApi(FleetApi):
         names: dict[str, str] = {}
         if len(parts) > 1 and parts[0] == "tenants":
             names["tenant_id"], parts[1] = parts[1], "{tenant_id}"
-        if len(parts) > 3 and parts[2] in {"provisionings", "offboardings", "jobs"}:
-            name = {"provisionings": "execution", "offboardings": "execution", "jobs": "job"}[parts[2]]
+        if len(parts) > 3 and parts[2] in {"provisionings", "offboardings", "rebuilds", "jobs"}:
+            name = "job" if parts[2] == "jobs" else "execution"
             names[name], parts[3] = parts[3], f"{{{name}}}"
         if len(parts) > 3 and parts[2] == "documents" and parts[3] not in {"why", "retry"}:
             names["document"], parts[3] = parts[3], "{document}"

@@ -106,6 +106,7 @@ def _environment(queue_url: str) -> dict[str, str]:
         "PREMIUM_USAGE_PLAN_ID": "plan-premium",
         "KEEP_USAGE": "true",
         "RETENTION_DAYS": "30",
+        "KNOWLEDGE_BASES_FOR_REBUILDS": "5",
         "KNOWLEDGE_BASE_READY_SECONDS": "900",
         "CHANGE_EVENTS_AFTER_SECONDS": "600",
         "LEASE_SECONDS": "18000",

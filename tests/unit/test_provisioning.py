@@ -44,6 +44,7 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseState,
     KnowledgeBaseStatus,
 )
+from kbfleet.domain.knowledges import Beside, RebuildPlan, Role
 from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.service_role import SETTLES_WITHIN, ServiceRole
 from kbfleet.domain.sync import Priority, Sync, SyncState
@@ -79,6 +80,8 @@ from tests.support.samples import (
 from tests.support.service_roles import SHARED_ROLE
 
 READY_WITHIN = timedelta(minutes=15)
+FOR_REBUILDS = 5
+OTHER = TenantId("bravo")
 OTHER_EXECUTION = EXECUTION.replace("acme-2026", "acme-2027")
 
 PLANS = {Tier.STANDARD: "standard-plan", Tier.PREMIUM: "premium-plan"}
@@ -141,6 +144,7 @@ class Provisioning:
             usage_keys=self.fleet.usage_keys,
             names=NAMES,
             clock=self.fleet.clock,
+            for_rebuilds=FOR_REBUILDS,
         )
 
     def service_role(self) -> datetime | None:
@@ -663,8 +667,8 @@ class TestEnsureBucket:
 
 
 class TestCheckCapacity:
-    def fill(self, fleet: Fleet, number: int) -> None:
-        for index in range(number):
+    def fill(self, fleet: Fleet, number: int, first: int = 0) -> None:
+        for index in range(first, first + number):
             configuration = fleet.store.knowledge_base_configuration(f"index-{index}")
             fleet.knowledge_bases.create(
                 f"other-{index}", role_arn="", configuration=configuration, tags={}, client_token=str(index)
@@ -677,7 +681,7 @@ class TestCheckCapacity:
         assert rooms is not None
         left = {room.of: (room.used, room.left) for room in rooms}
         assert left == {
-            Scarce.VECTOR_KNOWLEDGE_BASES: (3, 97),
+            Scarce.VECTOR_KNOWLEDGE_BASES: (3, 92),
             Scarce.VECTOR_INDEXES: (0, 10_000),
             Scarce.BUCKETS: (0, 10_000),
             Scarce.USAGE_KEYS: (0, 10_000),
@@ -745,17 +749,41 @@ class TestCheckCapacity:
 
     def test_it_is_counted_anew_where_few_are_left(self, fleet: Fleet) -> None:
         run = Provisioning(fleet)
-        self.fill(fleet, 80)
+        self.fill(fleet, 75)
         run.reserve()
         run.check_capacity()
         for taken in range(1, 10):
             rooms = run.check_capacity()
             assert rooms is not None
-            assert rooms[0].used == 80 + taken
+            assert rooms[0].used == 75 + taken
         # Of those that were let in, none has made one.
         rooms = run.check_capacity()
         assert rooms is not None
-        assert rooms[0].used == 80
+        assert rooms[0].used == 75
+
+    def test_ninety_five_tenants_fit_and_five_are_left_to_rebuilds(self, run: Provisioning) -> None:
+        self.fill(run.fleet, 94)
+        run.reserve()
+        rooms = run.check_capacity()
+        assert rooms is not None
+        assert rooms[0].left == 1
+        self.fill(run.fleet, 1, first=94)
+        with pytest.raises(CapacityExceeded, match=r"95 of 100 .*, and keeps 5 for rebuilds.*acme"):
+            run.check_capacity()
+
+    def test_what_rebuilds_have_taken_of_theirs_is_not_kept_once_more(self, run: Provisioning) -> None:
+        fleet = run.fleet
+        fleet.add(OTHER)
+        other = fleet.registry.get(OTHER)
+        plan = RebuildPlan(fleet.clock.now(), other.knowledge_store)
+        made = replace(plan.candidate(2), knowledge_base_id="KBBESIDE01")
+        beside = Beside(made, Role.CANDIDATE, fleet.clock.now(), plan)
+        fleet.registry.replace(replace(other, beside=beside), fence=other.fence)
+        self.fill(fleet, 94)  # with that of the tenant, 95; one of them is the candidate's
+        run.reserve()
+        rooms = run.check_capacity()
+        assert rooms is not None
+        assert (rooms[0].used, rooms[0].left) == (95, 1)
 
     def test_it_is_counted_anew_after_hours(self, fleet: Fleet) -> None:
         run = Provisioning(fleet)

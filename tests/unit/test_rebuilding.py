@@ -11,6 +11,7 @@ import pytest
 from kbfleet.domain.answer import AskableTenant, Inquiry, Source
 from kbfleet.domain.errors import (
     CandidateNotIngested,
+    CapacityExceeded,
     DataSourceFailed,
     ErasureIncomplete,
     KnowledgeStoreNotOffered,
@@ -24,8 +25,9 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.finding import Disagreement, Finding
 from kbfleet.domain.ingestion_job import JobStatus, Statistics
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.knowledges import Role
-from kbfleet.domain.names import Knowledge, Life
+from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.profiles import (
     Answering,
     Chunking,
@@ -245,6 +247,157 @@ def _provision(fleet: Fleet, profile: ProfileReference | None = None) -> Executi
         clock=fleet.clock,
         profiles=fleet.profiles,
     )
+
+
+BRAVO, CHARLIE, DELTA = (TenantId(name) for name in ("bravo", "charlie", "delta"))
+
+
+class TestRoom:
+    """Of the hundred knowledge bases of the account."""
+
+    @pytest.fixture
+    def others(self, run: Rebuilding, fleet: Fleet) -> dict[TenantId, Rebuilding]:
+        """Three more tenants, each answering from three documents."""
+        made = {tenant_id: Rebuilding(fleet, [found(3)] * 10, tenant_id) for tenant_id in (BRAVO, CHARLIE, DELTA)}
+        for tenant_id in made:
+            index = fleet.store.ensure(Knowledge(Life(tenant_id), 1))
+            source = fleet.add(tenant_id)
+            fleet.knowledge_bases.plan(source.knowledge_base_id, *[found(3)] * 10)
+            record = fleet.registry.get(tenant_id)
+            changed = replace(record, knowledge_store_reference=index, knowledge_base_alone=True)
+            fleet.registry.replace(changed, fence=record.fence)
+            fleet.request(tenant_id)
+            fleet.tick_until_idle()
+        return made
+
+    def leave(self, fleet: Fleet, free: int) -> None:
+        """So many knowledge bases are left."""
+        kind = KnowledgeBaseKind.VECTOR
+        for number in range(kind.quota - free - fleet.knowledge_bases.count(kind)):
+            configuration = fleet.store.knowledge_base_configuration(f"index-{number}")
+            fleet.knowledge_bases.create(
+                f"somebodys-{number}", role_arn="", configuration=configuration, tags={}, client_token=f"s-{number}"
+            )
+
+    def promoted(self, run: Rebuilding) -> None:
+        run.run(run.request(OFFICE))
+        run.fleet.clock.advance(60)
+
+    def test_candidates_take_all_that_is_left(self, run: Rebuilding, fleet: Fleet) -> None:
+        self.leave(fleet, 1)
+        assert run.run(run.request(OFFICE)).knowledge == 2
+
+    def test_where_nothing_can_leave_it_is_refused_and_says_why(self, run: Rebuilding, fleet: Fleet) -> None:
+        self.leave(fleet, 0)
+        with pytest.raises(CapacityExceeded, match=r"100 of 100 knowledge bases of type VECTOR.*acme.*MANAGED"):
+            run.reserve(run.request(OFFICE))
+
+    def test_who_waits_has_no_lease_and_whoever_asks_again_joins_it(
+        self, run: Rebuilding, fleet: Fleet, others: dict[TenantId, Rebuilding]
+    ) -> None:
+        self.leave(fleet, 1)
+        first = others[BRAVO].request(OFFICE)
+        fleet.clock.advance(1)
+        others[BRAVO].reserve(first)
+        execution = run.request(OFFICE)
+        before = run.record.fence
+        for _ in range(3):
+            with pytest.raises(NotReadyYet, match="no room yet"):
+                run.reserve(execution)
+        assert (run.record.lease, run.beside.holder) == (None, execution.arn)
+        assert run.record.fence == before + 2  # written once
+        assert run.request(OFFICE).name == execution.name
+        assert not run.round().started
+
+    def test_they_come_in_the_order_in_which_they_were_asked_for(
+        self, run: Rebuilding, fleet: Fleet, others: dict[TenantId, Rebuilding]
+    ) -> None:
+        self.leave(fleet, 1)
+        first = others[BRAVO].request(OFFICE)
+        fleet.clock.advance(1)
+        second = run.request(OFFICE)
+        with pytest.raises(NotReadyYet):
+            run.reserve(second)
+        assert others[BRAVO].reserve(first).builds
+
+    def test_one_that_was_let_in_comes_before_one_that_was_asked_for_earlier(
+        self, run: Rebuilding, fleet: Fleet, others: dict[TenantId, Rebuilding]
+    ) -> None:
+        self.leave(fleet, 1)
+        earlier = run.request(OFFICE)
+        asked = run.record
+        fleet.clock.advance(1)
+        later = others[BRAVO].request(OFFICE)
+        # Its own record does not show in the list yet.
+        fleet.registry.replace(replace(asked, beside=None), fence=asked.fence)
+        others[BRAVO].reserve(later)
+        gone = run.record
+        fleet.registry.replace(replace(asked, fence=gone.fence), fence=gone.fence)
+        with pytest.raises(NotReadyYet):
+            run.reserve(earlier)
+
+    def test_what_was_kept_the_longest_leaves_for_it_and_nothing_else(
+        self, run: Rebuilding, fleet: Fleet, others: dict[TenantId, Rebuilding]
+    ) -> None:
+        for tenant_id in (CHARLIE, BRAVO):
+            self.promoted(others[tenant_id])
+        fleet.clock.advance(ANSWERS_UNTIL.total_seconds())
+        self.leave(fleet, 0)
+        execution = run.request(OFFICE)
+        for _ in range(2):
+            with pytest.raises(NotReadyYet):
+                run.reserve(execution)
+        roles = [others[tenant_id].beside.role for tenant_id in (CHARLIE, BRAVO)]
+        assert roles == [Role.LEAVING, Role.RETIRED]
+        started = [each for each in run.executions.requests if each.startswith("charlie")]
+        others[CHARLIE].run(run.executions.describe(started[-1]))
+        assert others[CHARLIE].record.beside is None
+        assert run.reserve(execution).builds
+
+    def test_nothing_leaves_while_somebody_may_answer_from_it(
+        self, run: Rebuilding, fleet: Fleet, others: dict[TenantId, Rebuilding]
+    ) -> None:
+        self.promoted(others[BRAVO])
+        self.leave(fleet, 0)
+        execution = run.request(OFFICE)
+        with pytest.raises(NotReadyYet):
+            run.reserve(execution)
+        assert others[BRAVO].beside.role is Role.RETIRED
+
+    def test_a_candidate_that_was_compared_leaves_too(
+        self, run: Rebuilding, fleet: Fleet, others: dict[TenantId, Rebuilding]
+    ) -> None:
+        others[BRAVO].run(others[BRAVO].request(OFFICE, compare_only=True))
+        self.leave(fleet, 0)
+        fleet.clock.advance(1)
+        with pytest.raises(NotReadyYet):
+            run.reserve(run.request(OFFICE))
+        assert others[BRAVO].beside.role is Role.LEAVING
+
+    def test_one_leaves_for_each_that_waits(
+        self, run: Rebuilding, fleet: Fleet, others: dict[TenantId, Rebuilding]
+    ) -> None:
+        for tenant_id in (CHARLIE, BRAVO):
+            self.promoted(others[tenant_id])
+        fleet.clock.advance(ANSWERS_UNTIL.total_seconds())
+        self.leave(fleet, 0)
+        for waiting in (run, others[DELTA]):
+            with pytest.raises(NotReadyYet):
+                waiting.reserve(waiting.request(OFFICE))
+            fleet.clock.advance(1)
+        assert {others[tenant_id].beside.role for tenant_id in (CHARLIE, BRAVO)} == {Role.LEAVING}
+
+    def test_a_knowledge_base_whose_maker_died_before_the_record_said_so_is_gone_on_with(
+        self, run: Rebuilding, fleet: Fleet
+    ) -> None:
+        execution = run.request(OFFICE)
+        run.build(execution)
+        record = run.record
+        assert record.beside is not None
+        lost = replace(record.beside, record=replace(record.beside.record, knowledge_base_id=None))
+        fleet.registry.replace(replace(record, beside=lost), fence=record.fence)
+        self.leave(fleet, 0)
+        assert run.reserve(execution).builds
 
 
 class TestSeenFromBeside:

@@ -23,7 +23,7 @@ from kbfleet.domain.errors import (
 )
 from kbfleet.domain.ingestion_job import UNKNOWN_AT_MOST, FailureReason, JobStatus, Outcome, Statistics
 from kbfleet.domain.knowledge_base import KnowledgeBaseStatus
-from kbfleet.domain.names import DataSourceReference, Life, TenantId
+from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.usecases.ingestion import TickReport, update_sync
 from tests.support.fakes import FailedTask, InMemoryKnowledgeBases, JobCourse, SucceededTask
@@ -130,6 +130,34 @@ class TestTicks:
             fleet.clock.advance(5)
         assert most == 5
         assert all(fleet.ledger.find(first_knowledge(tenant_id)).synced_generation == 1 for tenant_id in SEVEN)
+
+    def test_of_five_jobs_at_most_three_fill_candidates_and_nobody_else_waits_for_those(self, fleet: Fleet) -> None:
+        candidates, changed = SEVEN[:5], SEVEN[5:]
+        for tenant_id in SEVEN:
+            fleet.add(tenant_id)
+        for tenant_id in candidates:
+            # As after a rebuild: another number, and nothing was ever brought into it.
+            record = fleet.registry.get(tenant_id)
+            fleet.registry.replace(replace(record, knowledge=2), fence=record.fence)
+            entry = fleet.ledger.find(Knowledge(Life(tenant_id), 2))
+            fleet.ledger.save(entry.requested(fleet.clock.now(), Priority.SCHEDULED))
+        fleet.clock.advance(2 * 3_600)  # by now they are as old as changes that have just come
+        for tenant_id in changed:
+            fleet.request(tenant_id, Priority.CHANGED)
+        most = 0
+        for _ in range(300):
+            report = fleet.tick()
+            running = list(fleet.ledger.running())
+            filled = [entry for entry in running if entry.is_candidates_first]
+            assert len(filled) <= 3
+            most = max(most, len(filled))
+            if len(running) == 5:
+                assert {entry.tenant_id for entry in running} >= set(changed)
+            if report.idle:
+                break
+            fleet.clock.advance(5)
+        assert most == 3
+        assert all(fleet.ledger.find(Knowledge(Life(each), 2)).synced_generation == 1 for each in candidates)
 
     def test_the_better_priority_goes_first_then_the_older_request(self, fleet: Fleet) -> None:
         old_change, new_change, requested = SEVEN[:3]

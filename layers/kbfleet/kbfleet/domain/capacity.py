@@ -57,6 +57,7 @@ class Room:
         needed_by: the types of knowledge store whose tenants take one.
         fixed: whether the account cannot have more than `quota`. Else AWS may have given it more, and only AWS's own
             refusal shows that there is no room.
+        kept: how many of the quota are for rebuilds, and not for whoever asks.
     """
 
     of: Scarce
@@ -64,10 +65,11 @@ class Room:
     quota: int
     needed_by: tuple[str, ...] = ()
     fixed: bool = True
+    kept: int = 0
 
     @property
     def left(self) -> int:
-        return max(0, self.quota - self.used)
+        return max(0, self.quota - self.kept - self.used)
 
     @property
     def share(self) -> float:
@@ -84,7 +86,8 @@ class Room:
         return self.fixed and self.left == 0
 
     def __str__(self) -> str:
-        return f"{self.used:,} of {self.quota:,} {self.of}"
+        kept = f", and keeps {self.kept} for rebuilds" if self.kept else ""
+        return f"{self.used:,} of {self.quota:,} {self.of}{kept}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,13 @@ class RoomCount:
     def for_tenants_on(self, store: str) -> tuple[Room, ...]:
         """What a tenant on that type of store needs, as if each that was let in since had taken one."""
         return tuple(replace(room, used=room.used + self.taken) for room in self.rooms if store in room.needed_by)
+
+    def keeping(self, for_rebuilds: int) -> RoomCount:
+        """For a new tenant: so many knowledge bases are left to rebuilds. Of type VECTOR only: of the other there are a
+        hundred times as many, and AWS gives more."""
+        vector = Scarce.VECTOR_KNOWLEDGE_BASES
+        rooms = (replace(room, kept=for_rebuilds if room.of is vector else 0) for room in self.rooms)
+        return replace(self, rooms=tuple(rooms))
 
     def suffices(self, store: str, now: datetime) -> bool:
         """Whether there certainly is room for one more such tenant. Else it has to be counted anew: a count costs a

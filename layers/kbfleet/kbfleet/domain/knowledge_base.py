@@ -65,6 +65,11 @@ class KnowledgeBaseKind(StrEnum):
         MANAGED 50 a knowledge base)."""
         return {KnowledgeBaseKind.VECTOR: 5, KnowledgeBaseKind.MANAGED: None}[self]
 
+    @property
+    def concurrent_candidates(self) -> int | None:
+        """Most first ingestions of candidates at once: what is left of the jobs is the fleet's own (decision 70)."""
+        return {KnowledgeBaseKind.VECTOR: 3, KnowledgeBaseKind.MANAGED: None}[self]
+
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:

@@ -6,6 +6,7 @@ tenant's lease comes under the next fencing token, as a suspension does: so nobo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -189,6 +190,94 @@ def deletable_from(beside: Beside, remembered: timedelta) -> datetime | None:
         remembered: for how long whoever answers remembers a tenant's record.
     """
     return beside.since + remembered + STILL_ANSWERED if beside.answered_until is not None else None
+
+
+# --- room for it ---
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whether there is room for a candidate now.
+
+    Args:
+        come: whether it may be made.
+        leaving: of the fleet's tenants those whose knowledge that is kept is to leave for it; the first of them that
+            still can.
+        hopeless: whether nothing of the fleet's will leave, however long it waits.
+    """
+
+    come: bool
+    leaving: tuple[Tenant, ...] = ()
+    hopeless: bool = False
+
+
+def waits_for_room(tenant: Tenant) -> bool:
+    """Whether a candidate of it is to be built, for which there is no knowledge base yet."""
+    beside = tenant.beside
+    wanted = beside is not None and beside.role is Role.CANDIDATE and beside.keep_until is None
+    return wanted and tenant.is_in_service and beside is not None and beside.record.knowledge_base_id is None
+
+
+def turn_of(tenant: Tenant, others: Iterable[Tenant], free: int, now: datetime) -> Turn:
+    """Whether it is that candidate's turn. They come in the order in which they were requested, and each takes its
+    place by its record alone: so nothing is counted that a crash could leave behind. Those that have their tenant's
+    lease were let in already.
+
+    Args:
+        tenant: that waits for room.
+        others: those with anything beside their live knowledge, on a store of the same kind.
+        free: how many more knowledge bases of that kind the account can have.
+    """
+    others = [each for each in others if each.beside is not None]
+    before = sum(_waits_in_line(each) and _place_in_line(each) < _place_in_line(tenant) for each in others)
+    if before < free:
+        return Turn(come=True)
+    having = [each for each in others if each.beside is not None and each.beside.record.knowledge_base_id is not None]
+    going = sum(each.beside is not None and _is_leaving(each.beside) for each in having)
+    if before < free + going:
+        return Turn(come=False)
+    kept = sorted((each for each in having if may_leave_early(each, now)), key=_kept_since)
+    return Turn(come=False, leaving=tuple(kept), hopeless=not having and not before)
+
+
+def _waits_in_line(tenant: Tenant) -> bool:
+    """What has failed waits for people."""
+    return waits_for_room(tenant) and tenant.beside is not None and tenant.beside.failure is None
+
+
+def _place_in_line(tenant: Tenant) -> tuple[bool, datetime, str]:
+    since = tenant.beside.since if tenant.beside is not None else tenant.updated_at
+    return tenant.lease is None, since, tenant.tenant_id
+
+
+def _is_leaving(beside: Beside) -> bool:
+    return beside.role is Role.LEAVING and beside.failure is None and not beside.deleted
+
+
+def _kept_since(tenant: Tenant) -> tuple[datetime, str]:
+    beside = tenant.beside
+    until = beside.keep_until - beside.plan.keep if beside is not None and beside.keep_until is not None else None
+    return until or tenant.updated_at, tenant.tenant_id
+
+
+def may_leave_early(tenant: Tenant, now: datetime) -> bool:
+    """Whether what is beside its live knowledge is only kept, people have heard of it, and nobody can be answering from
+    it."""
+    beside = tenant.beside
+    if beside is None or beside.role is Role.LEAVING or beside.keep_until is None or not beside.told:
+        return False
+    if tenant.leased_at(now) or tenant.status in {TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED}:
+        return False
+    until = deletable_from(beside)
+    return until is None or until <= now
+
+
+def sent_away(tenant: Tenant, now: datetime) -> Tenant:
+    """What is kept beside its live knowledge leaves before its time; unchanged where it cannot any more."""
+    beside = tenant.beside
+    if beside is None or not may_leave_early(tenant, now):
+        return tenant
+    return _written(replace(tenant, beside=replace(_leaving(beside, now), holder=None)), now)
 
 
 # --- how it ends ---------------------------------------------------------------------------------

@@ -265,6 +265,12 @@ class Sync:
         return Knowledge(Life(self.tenant_id, self.life), self.knowledge)
 
     @property
+    def is_candidates_first(self) -> bool:
+        """Whether nothing was ever brought into it, and it is not a tenant's first knowledge: one becomes the live one
+        only when its first sync has counted."""
+        return self.knowledge > 1 and self.synced_data_source_id is None
+
+    @property
     def pending_changes(self) -> bool:
         return self.requested_generation > self.synced_generation
 

@@ -47,6 +47,10 @@ class KnowledgeDeletionSettings(EnvironmentSettings):
     registry_cache: Seconds = Field(alias="REGISTRY_CACHE_SECONDS")
 
 
+class CapacitySettings(EnvironmentSettings):
+    knowledge_bases_for_rebuilds: int = Field(ge=0)
+
+
 class ServiceRoleSettings(EnvironmentSettings):
     """`knowledge_base_role_arn` is of the role that all tenants' knowledge bases assume where it is shared."""
 

@@ -10,13 +10,31 @@ from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kbfleet.ports import Clock, DocumentBuckets, KnowledgeBases, RoomCounts, ServiceRoles, UsageKeys
+    from kbfleet.ports import (
+        Clock,
+        DocumentBuckets,
+        KnowledgeBases,
+        RoomCounts,
+        ServiceRoles,
+        TenantRegistry,
+        UsageKeys,
+    )
     from kbfleet.usecases.reservations import Stores
 
-_KNOWLEDGE_BASES = {
+KNOWLEDGE_BASES = {
     KnowledgeBaseKind.VECTOR: Scarce.VECTOR_KNOWLEDGE_BASES,
     KnowledgeBaseKind.MANAGED: Scarce.MANAGED_KNOWLEDGE_BASES,
 }
+
+
+def beside_live_ones(registry: TenantRegistry, stores: Stores, kind: KnowledgeBaseKind) -> int:
+    """How many of the fleet's knowledge bases of that kind rebuilds have taken: candidates, and what is kept."""
+    besides = (tenant.beside for tenant in registry.all())
+    of_kind = {name for name, store in stores.items() if store.kind is kind}
+    return sum(
+        each is not None and each.record.knowledge_base_id is not None and each.record.knowledge_store in of_kind
+        for each in besides
+    )
 
 
 def count_rooms(
@@ -38,7 +56,7 @@ def count_rooms(
         everybody = tuple(stores)
         for kind in {store.kind: None for store in stores.values()}:
             of_kind = tuple(name for name, store in stores.items() if store.kind is kind)
-            yield Room(_KNOWLEDGE_BASES[kind], knowledge_bases.count(kind), kind.quota, of_kind)
+            yield Room(KNOWLEDGE_BASES[kind], knowledge_bases.count(kind), kind.quota, of_kind)
         for name, store in stores.items():
             if (indexes := store.room()) is not None:
                 used, quota = indexes

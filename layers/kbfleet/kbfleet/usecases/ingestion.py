@@ -421,6 +421,7 @@ class Scheduler:
         postponed: _Told = []
         unannounced: _Told = []
         running: Counter[KnowledgeBaseKind] = Counter()
+        candidates: Counter[KnowledgeBaseKind] = Counter()
         ended = started = 0
         for place, sync in enumerate(sorted(self._running(glance), key=self._lot)):
             try:
@@ -430,11 +431,15 @@ class Scheduler:
             except _NOT_NOW as error:
                 postponed.append((sync.tenant_id, error))
             running[sync.kind] += 1
+            candidates[sync.kind] += sync.is_candidates_first
         queued, soon = self._queued(glance)
         waiting = len(queued) + soon
         for sync in self._checked(queued, postponed):
             limit = sync.kind.concurrent_jobs
             if limit is not None and running[sync.kind] >= limit:
+                continue
+            limit = sync.kind.concurrent_candidates if sync.is_candidates_first else None
+            if limit is not None and candidates[sync.kind] >= limit:
                 continue
             if not self.ledger.claim_start(self.clock.now(), self.start_interval):
                 break
@@ -446,6 +451,7 @@ class Scheduler:
                     self._give_way(sync, error, unannounced)
                 continue
             running[sync.kind] += taken
+            candidates[sync.kind] += taken if sync.is_candidates_first else 0
             started += taken
             waiting -= 1
         stale = [since for sync in glance.entries if (since := sync.stale_since()) is not None]

@@ -57,7 +57,7 @@ from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import ProvisioningRequest, ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
-from kbfleet.usecases.capacity import count_rooms
+from kbfleet.usecases.capacity import beside_live_ones, count_rooms
 from kbfleet.usecases.data_sources import DataSources, data_sources_of, delete_data_source
 from kbfleet.usecases.deletion_checks import require_nothing_held
 from kbfleet.usecases.ingestion import update_sync
@@ -419,10 +419,14 @@ def check_capacity(
     usage_keys: UsageKeys,
     names: ResourceNames,
     clock: Clock,
+    for_rebuilds: int,
 ) -> Sequence[Room] | None:
     """The account has room for everything of which the tenant takes one, before anything is made for it.
 
     What was counted within the last hours is enough, where it leaves room for more than a few.
+
+    Args:
+        for_rebuilds: how many knowledge bases a new tenant leaves to rebuilds, those counted that they have already.
 
     Returns: how much room; `None` for a tenant that has its knowledge base already.
 
@@ -433,8 +437,9 @@ def check_capacity(
     if tenant.knowledge_base_id is not None:
         return None
     store, life = store_of(tenant, stores), tenant.this_life
+    kept = for_rebuilds if reservation.knowledge is None else 0
     counted = counts.find()
-    if counted is None or not counted.suffices(tenant.knowledge_store, clock.now()):
+    if counted is None or not counted.keeping(kept).suffices(tenant.knowledge_store, clock.now()):
         counted = count_rooms(
             counts=counts,
             stores=stores,
@@ -444,6 +449,7 @@ def check_capacity(
             usage_keys=usage_keys,
             clock=clock,
         )
+        kept = max(0, kept - beside_live_ones(registry, stores, KnowledgeBaseKind.VECTOR)) if kept else 0
     has_one: Mapping[Scarce, Callable[[], object]] = {
         Scarce.VECTOR_KNOWLEDGE_BASES: lambda: knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)),
         Scarce.MANAGED_KNOWLEDGE_BASES: lambda: knowledge_bases.named(names.knowledge_base(tenant.live_knowledge)),
@@ -451,7 +457,7 @@ def check_capacity(
         Scarce.USAGE_KEYS: lambda: usage_keys.exists(names.usage_key(life), known_as=tenant.usage_key_id),
         Scarce.VECTOR_INDEXES: lambda: store.find(tenant.live_knowledge),
     }
-    rooms = counted.for_tenants_on(tenant.knowledge_store)
+    rooms = counted.keeping(kept).for_tenants_on(tenant.knowledge_store)
     for room in rooms:
         if room.is_full and not has_one[room.of]():
             raise CapacityExceeded(

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from kbfleet.domain import rebuild
 from kbfleet.domain.answer import AskableTenant, Freshness, Inquiry, LongQuestion
 from kbfleet.domain.bounds import CAUSE_BYTES, shortened
+from kbfleet.domain.capacity import Room
 from kbfleet.domain.comparison import AskedOfBoth, answered_documents, compared, is_complete
 from kbfleet.domain.errors import (
     AwsRefusal,
     CandidateNotIngested,
+    CapacityExceeded,
     ConcurrentUpdate,
     DataSourceFailed,
     IsolationBreached,
@@ -36,6 +38,7 @@ from kbfleet.domain.question_runs import FIRST
 from kbfleet.domain.rebuild import RebuildReservation
 from kbfleet.domain.sync import Priority, SyncState
 from kbfleet.usecases.asking import retrieve
+from kbfleet.usecases.capacity import KNOWLEDGE_BASES
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.knowledge_removal import (
     delete_data_sources_of,
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
         GoldenQuestions,
         KnowledgeBases,
         Retriever,
+        RoomCounts,
         SearchPace,
         SyncLedger,
         TenantRegistry,
@@ -282,11 +286,16 @@ def reserve_rebuild(
     execution: str,
     registry: TenantRegistry,
     executions: Executions,
+    counts: RoomCounts,
+    stores: Stores,
+    knowledge_bases: KnowledgeBases,
+    names: ResourceNames,
     clock: Clock,
     lease: timedelta,
     ready_within: timedelta,
 ) -> RebuildReservation:
-    """Takes the tenant's lease for this execution, to build what is beside its live knowledge, or to delete it.
+    """Takes the tenant's lease for this execution, to build what is beside its live knowledge, or to delete it. A
+    candidate waits without it until there is room for its knowledge base.
 
     Args:
         ready_within: how long this execution waits for the knowledge base and its data source.
@@ -294,7 +303,9 @@ def reserve_rebuild(
     Raises:
         LeaseLost: there is nothing to do, or not now; another execution does it; or this one was stopped.
         TenantOffboarding, TenantOffboarded: all of the tenant is deleted.
-        NotReadyYet: the tenant is being provisioned, or somebody else has just written its record.
+        CapacityExceeded: there is no room for the candidate, and nothing of the fleet's will leave.
+        NotReadyYet: there is no room yet; the tenant is being provisioned; or somebody else has just written its
+            record.
     """
     stored, now = registry.get(tenant_id), clock.now()
     other = stored.beside.holder if stored.beside is not None else None
@@ -303,10 +314,74 @@ def reserve_rebuild(
     try:
         after = rebuild.taken_up(without_dead_lease(stored, executions, now), execution, now, lease)
         require_running(execution, executions)
+        if rebuild.waits_for_room(after) and not _has_room(
+            stored,
+            registry=registry,
+            executions=executions,
+            counts=counts,
+            stores=stores,
+            knowledge_bases=knowledge_bases,
+            names=names,
+            now=now,
+        ):
+            if other != execution or stored.lease is not None:
+                # So the round, and whoever asks again, know that somebody is at it; and the tenant can be provisioned.
+                store_unless_changed(stored, rebuild.released(after, now), registry)
+            raise NotReadyYet(f"There is no room yet for the candidate of tenant {tenant_id}.")
         store_unless_changed(stored, after, registry)
     except TenantBusy as error:
         raise NotReadyYet(error.what) from error
     return _reservation(after, now, ready_within)
+
+
+def _has_room(
+    tenant: Tenant,
+    *,
+    registry: TenantRegistry,
+    executions: Executions,
+    counts: RoomCounts,
+    stores: Stores,
+    knowledge_bases: KnowledgeBases,
+    names: ResourceNames,
+    now: datetime,
+) -> bool:
+    """Whether the account has room for the candidate. If not, what the fleet has kept the longest leaves for it.
+
+    What was counted within the last hours is enough, where it leaves room for more than a few.
+
+    Raises: CapacityExceeded, NotReadyYet.
+    """
+    seen = tenant.seen_from_beside()
+    kind, counted = store_of(seen, stores).kind, counts.find()
+    if counted is not None and counted.suffices(seen.knowledge_store, now):
+        return True
+    if knowledge_bases.named(names.knowledge_base(seen.live_knowledge)):
+        return True  # whoever made it died before the record said so
+    used = knowledge_bases.count(kind)
+    others = [each for each in registry.all() if each.tenant_id != tenant.tenant_id and _kind(each, stores) is kind]
+    turn = rebuild.turn_of(tenant, others, kind.quota - used, now)
+    if turn.hopeless:
+        raise CapacityExceeded(
+            f"The account has {Room(KNOWLEDGE_BASES[kind], used, kind.quota)}: there is no room for the candidate of "
+            f"tenant {tenant.tenant_id}.",
+            remedy=KNOWLEDGE_BASES[kind].way_out,
+        )
+    for listed in turn.leaving:
+        # The list may lag behind the record.
+        kept = registry.get(listed.tenant_id)
+        leaving = rebuild.sent_away(kept, now)
+        if leaving != kept:
+            store_unless_changed(kept, leaving, registry)
+            with suppress(ResourceConflict):
+                executions.start(execution_name(kept.tenant_id, now), {"tenant_id": kept.tenant_id})
+            break
+    return turn.come
+
+
+def _kind(tenant: Tenant, stores: Stores) -> KnowledgeBaseKind | None:
+    """Of what is beside its live knowledge; `None` where nothing is, or the stack offers no such store any more."""
+    store = stores.get(tenant.beside.record.knowledge_store) if tenant.beside is not None else None
+    return store.kind if store is not None else None
 
 
 def _reservation(tenant: Tenant, now: datetime, ready_within: timedelta) -> RebuildReservation:
