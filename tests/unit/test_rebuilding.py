@@ -341,7 +341,6 @@ class TestRoom:
     ) -> None:
         for tenant_id in (CHARLIE, BRAVO):
             self.promoted(others[tenant_id])
-        fleet.clock.advance(ANSWERS_UNTIL.total_seconds())
         self.leave(fleet, 0)
         execution = run.request(OFFICE)
         for _ in range(2):
@@ -353,16 +352,6 @@ class TestRoom:
         others[CHARLIE].run(run.executions.describe(started[-1]))
         assert others[CHARLIE].record.beside is None
         assert run.reserve(execution).builds
-
-    def test_nothing_leaves_while_somebody_may_answer_from_it(
-        self, run: Rebuilding, fleet: Fleet, others: dict[TenantId, Rebuilding]
-    ) -> None:
-        self.promoted(others[BRAVO])
-        self.leave(fleet, 0)
-        execution = run.request(OFFICE)
-        with pytest.raises(NotReadyYet):
-            run.reserve(execution)
-        assert others[BRAVO].beside.role is Role.RETIRED
 
     def test_a_candidate_that_was_compared_leaves_too(
         self, run: Rebuilding, fleet: Fleet, others: dict[TenantId, Rebuilding]
@@ -379,7 +368,6 @@ class TestRoom:
     ) -> None:
         for tenant_id in (CHARLIE, BRAVO):
             self.promoted(others[tenant_id])
-        fleet.clock.advance(ANSWERS_UNTIL.total_seconds())
         self.leave(fleet, 0)
         for waiting in (run, others[DELTA]):
             with pytest.raises(NotReadyYet):

@@ -261,15 +261,14 @@ def _kept_since(tenant: Tenant) -> tuple[datetime, str]:
 
 
 def may_leave_early(tenant: Tenant, now: datetime) -> bool:
-    """Whether what is beside its live knowledge is only kept, people have heard of it, and nobody can be answering from
-    it."""
+    """Whether what is beside its live knowledge is only kept, and people have heard of it.
+
+    It is deleted once nobody can be answering from it any more, as whatever leaves is.
+    """
     beside = tenant.beside
     if beside is None or beside.role is Role.LEAVING or beside.keep_until is None or not beside.told:
         return False
-    if tenant.leased_at(now) or tenant.status in {TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED}:
-        return False
-    until = deletable_from(beside)
-    return until is None or until <= now
+    return not tenant.leased_at(now) and tenant.status not in {TenantStatus.OFFBOARDING, TenantStatus.OFFBOARDED}
 
 
 def sent_away(tenant: Tenant, now: datetime) -> Tenant:
