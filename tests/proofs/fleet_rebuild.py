@@ -1,5 +1,5 @@
-"""A whole fleet is rebuilt by turns, in an account that has few knowledge bases left for it, and somebody interrupts the
-command: each tenant is rebuilt once, in little more than the shortest time that there can be, and who is not being
+"""A whole fleet is rebuilt by turns, in an account that has few knowledge bases left for it, and somebody interrupts
+the command: each tenant is rebuilt once, in little more than the shortest time that there can be, and who is not being
 rebuilt waits for syncs hardly longer than without it."""
 
 from __future__ import annotations
