@@ -161,8 +161,9 @@ class FleetRebuild:
         if beside is None or (beside.profile, beside.profile_version) != (self.profile.name, self.profile.version):
             return None
         if beside.role is Role.RETIRED:
-            reason = f"It was rolled back. `kbfleet tenant rebuild {body.tenant_id}` builds it anew."
-            return Rebuilt(body.tenant_id, Outcome.REFUSED, reason)
+            tenant_id, profile = body.tenant_id, self.profile.name
+            reason = f"It was rolled back. `kbfleet tenant rebuild {tenant_id} --profile {profile}` builds it anew."
+            return Rebuilt(tenant_id, Outcome.REFUSED, reason)
         if beside.role is not Role.CANDIDATE or beside.keep_until is None or beside.comparison is None:
             return None
         if beside.comparison.refusals:
