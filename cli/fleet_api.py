@@ -288,15 +288,12 @@ class FleetApi:
         name: DisplayName | None,
         tier: Tier | None,
         profile: ProfileName | None = None,
-        *,
-        accept_rereading: bool = False,
     ) -> ExecutionBody:
         """Changes a tenant.
 
-        Raises: Refused when there is no such tenant; or, by code RereadingNotAccepted, when all of its documents would
-            be read again and that is not accepted.
+        Raises: Refused when there is no such tenant, or its documents were read otherwise than by the profile.
         """
-        wanted = {"name": name, "tier": tier, "profile": profile, "accept_rereading": accept_rereading or None}
+        wanted = {"name": name, "tier": tier, "profile": profile}
         body = {key: value for key, value in wanted.items() if value is not None}
         return self._signed(ExecutionBody, "PUT", f"/tenants/{tenant_id}", {**body, "must_exist": True})
 

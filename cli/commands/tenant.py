@@ -16,7 +16,7 @@ from cli.diagnosis import shown_of_diagnosis
 from cli.documents_left_out import left_out
 from cli.exit_codes import BAD_INPUT, INTERRUPTED, stop
 from cli.failure_reasons import reason_lines
-from cli.fleet_api import FleetApi, Refused
+from cli.fleet_api import FleetApi
 from cli.fleet_import import MOST_BYTES, FleetImport, Imported, read
 from cli.fleet_import import Outcome as ImportOutcome
 from cli.fleet_rebuild import FleetRebuild, Rebuilt
@@ -30,7 +30,6 @@ from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledges import KEPT_FOR, TOLERANCE, Role
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.printable import printable
 from kbfleet.domain.profiles import DEFAULT_PROFILE, ProfileName
 from kbfleet.domain.tenant import MAX_RETENTION_DAYS, DisplayName
 from kbfleet.domain.tenant_status import TenantStatus
@@ -371,9 +370,6 @@ def update_tenant(
     name: Name = None,
     tier: Annotated[Tier | None, typer.Option(case_sensitive=False, help="How much it may ask.")] = None,
     profile: Profile = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Have all documents read again, where the profile needs that, without asking.")
-    ] = False,
     wait: Wait = True,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
@@ -383,24 +379,8 @@ def update_tenant(
     if name is None and tier is None and profile is None:
         raise InvalidInput("update", "nothing to change is given.", remedy="Give --name, --tier or --profile.")
     api = FleetApi.of_stack(stack, region)
-    try:
-        execution = api.update(tenant, name, tier, profile, accept_rereading=yes)
-    except Refused as refused:
-        if refused.code != "RereadingNotAccepted":
-            raise
-        _confirm_rereading(refused)
-        execution = api.update(tenant, name, tier, profile, accept_rereading=True)
+    execution = api.update(tenant, name, tier, profile)
     _see_it_provisioned(api, tenant, execution, "updated", wait=wait, as_json=as_json)
-
-
-def _confirm_rereading(refused: Refused) -> None:
-    """Raises: InvalidInput when that is not accepted."""
-    try:
-        agreed = typer.confirm(f"{printable(refused.detail)} Go on?", err=True)
-    except typer.Abort:
-        raise InvalidInput("yes", f"nobody answered; nothing was done. {refused.detail}") from None
-    if not agreed:
-        raise InvalidInput("yes", "nothing was done.")
 
 
 @app.command()

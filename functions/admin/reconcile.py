@@ -61,6 +61,7 @@ def _reconcile(
         knowledge_bases=bootstrap.knowledge_bases(),
         service_roles=bootstrap.service_roles(),
         executions=bootstrap.executions(),
+        rebuild_executions=bootstrap.rebuild_executions(),
         announcements=bootstrap.announcements(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),

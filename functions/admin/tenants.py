@@ -43,7 +43,7 @@ from kbfleet.usecases.failed_documents import request_retry
 from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
 from kbfleet.usecases.offboarding import request_offboarding
-from kbfleet.usecases.provisioning import go_on_with_deletions, start_provisioning
+from kbfleet.usecases.provisioning import start_provisioning
 from kbfleet.usecases.rebuilding import request_rebuild, roll_back, stop_rebuild
 from kbfleet.usecases.reservations import can_be_an_execution_of
 from kbfleet.usecases.tenant_listing import list_tenants
@@ -86,7 +86,6 @@ def put_tenant(request: Request) -> HttpResponse:
         clock=bootstrap.clock(),
         profiles=bootstrap.profiles(),
         must_exist=body.must_exist,
-        accept_rereading=body.accept_rereading,
     )
     logger.info("Provisioning runs", tenant_id=valid, execution=execution.name)
     return respond(ExecutionBody.from_domain(execution), HTTPStatus.ACCEPTED)
@@ -250,18 +249,7 @@ def _tenant(tenant: Tenant) -> HttpResponse:
 def post_sync(request: Request) -> HttpResponse:
     """Asks for a sync; a body need not be there."""
     body = parse_json(SyncRequest, request["body"] or "{}")
-    sync = None
-    if body.accept_deletions:
-        sync = go_on_with_deletions(
-            _tenant_id(request),
-            body.accept_deletions,
-            registry=bootstrap.registry(),
-            ledger=bootstrap.ledger(),
-            executions=bootstrap.executions(),
-            stores=bootstrap.stores(),
-            clock=bootstrap.clock(),
-        )
-    sync = sync or request_sync(
+    sync = request_sync(
         _tenant_id(request),
         registry=bootstrap.registry(),
         ledger=bootstrap.ledger(),

@@ -101,18 +101,14 @@ def ensure_bucket(step: StepInput) -> BucketResult:
 
 @workflow_step(EnsureKnowledgeStoreInput)
 def ensure_knowledge_store(step: EnsureKnowledgeStoreInput) -> KnowledgeStoreResult:
-    """State "Ensure Knowledge Store": the tenant's own vector index exists, with what its data source has brought."""
+    """State "Ensure Knowledge Store": the tenant's own vector index exists."""
     reference = provisioning.ensure_knowledge_store(
         step.reservation.to_domain(),
         registry=bootstrap.registry(),
         stores=bootstrap.stores(),
         profiles=bootstrap.profiles(),
-        knowledge_bases=bootstrap.knowledge_bases(),
-        announcements=bootstrap.announcements(),
-        ledger=bootstrap.ledger(),
         names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
-        ready_within=read(ProvisioningSettings).knowledge_base_ready_within,
     )
     return KnowledgeStoreResult(reference=reference)
 

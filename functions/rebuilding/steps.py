@@ -123,6 +123,7 @@ def promote_knowledge(step: CompareKnowledgeInput) -> PromotionResult:
         ledger=bootstrap.ledger(),
         ticks=bootstrap.ticks(),
         announcements=bootstrap.announcements(),
+        names=bootstrap.fleet().names,
         clock=bootstrap.clock(),
     )
     return PromotionResult(live=tenant.knowledge)

@@ -206,6 +206,17 @@ class TestDynamoDBTenantRegistry(TenantRegistrySuite):
         table.client.update_item(TableName=table.name, Key=key, UpdateExpression="REMOVE profile")
         assert registry.get(SAKURA) == replace(FULL, profile=ProfileReference())
 
+    def test_what_a_version_before_kept_of_losses_is_passed_over(self, registry: TenantRegistry, table: Table) -> None:
+        registry.create(FULL)
+        key = {"PK": {"S": f"TENANT#{SAKURA}"}, "SK": {"S": "PROFILE"}}
+        table.client.update_item(
+            TableName=table.name,
+            Key=key,
+            UpdateExpression="SET emptied_seen_at = :at, read_again_since = :at",
+            ExpressionAttributeValues={":at": {"S": "2026-11-02T09:00:00Z"}},
+        )
+        assert registry.get(SAKURA) == FULL
+
     @pytest.mark.parametrize("life", [1, 2])
     def test_a_version_that_knows_no_profiles_does_not_make_it_forget_the_tenants(
         self, registry: TenantRegistry, table: Table, life: int
@@ -216,7 +227,7 @@ class TestDynamoDBTenantRegistry(TenantRegistrySuite):
         registry.remember_profile(tenant.this_life, office)
         registry.create(tenant)
         key = {"PK": {"S": f"TENANT#{SAKURA}"}, "SK": {"S": "PROFILE"}}
-        known_to_nobody = "REMOVE profile, queue, queue_position, read_again_since"
+        known_to_nobody = "REMOVE profile, queue, queue_position"
         table.client.update_item(TableName=table.name, Key=key, UpdateExpression=known_to_nobody)
         found = registry.get(SAKURA)
         assert found.profile == office

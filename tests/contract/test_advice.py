@@ -74,7 +74,7 @@ def _filled(command: str) -> Iterator[str]:
 
 def _value(expression: str) -> str:
     name = expression.rpartition(".")[2].strip("()")
-    if "profile" in expression:
+    if "profile" in expression or expression == "wanted.name":
         return "office"
     if "tenant" in name:
         return "acme"

@@ -38,7 +38,7 @@ FIELDS = {
     "ask_for_tenant": ["question", "session", "passages", "keep", "user_id"],
     "post_upload": ["key", "size", "content_type", "metadata_file"],
     "post_uploads": ["documents"],
-    "put_tenant": ["name", "knowledge_store", "tier", "profile", "accept_rereading", "must_exist"],
+    "put_tenant": ["name", "knowledge_store", "tier", "profile", "must_exist"],
     "put_profile": ["ingestion", "answering"],
     "post_profile_check": ["ingestion", "answering"],
     "post_reconciliation": ["repair"],

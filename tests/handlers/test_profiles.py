@@ -186,14 +186,14 @@ class TestTenantsByProfiles:
         assert "ingestion.chunking.kind" in body["detail"]
         assert fleet.executions.requests == {}
 
-    def test_documents_are_read_again_only_if_somebody_says_so(self, send: Send, fleet: Fleet) -> None:
+    def test_documents_are_read_again_by_a_rebuild_only(self, send: Send, fleet: Fleet) -> None:
         other = replace(saying("ingestion.parser.prompt", "Read the tables.", OFFICE), version=2)
         keep(fleet, OFFICE, other)
         fleet.registry.create(tenant(profile=OFFICE.reference))
         status, body = self.put(send, profile="office-documents")
-        assert (status, body["code"]) == (409, "RereadingNotAccepted")
+        assert (status, body["field"]) == (400, "profile")
+        assert "`kbfleet tenant rebuild acme --profile office-documents`" in body["detail"]
         assert fleet.executions.requests == {}
-        assert self.put(send, profile="office-documents", accept_rereading=True)[0] == 202
 
     def test_another_way_of_answering_needs_nobodys_yes(self, send: Send, fleet: Fleet) -> None:
         keep(fleet, replace(PLAIN, name=NAME, version=1, answering=replace(PLAIN.answering, passages=9)))

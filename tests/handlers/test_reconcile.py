@@ -147,7 +147,7 @@ class TestRepairsInParts:
         for _ in range(2):  # the second one finds what the first has started
             body = json.loads(handler("admin/reconcile")(event("triggers/post_reconciliation"))["body"])
             assert (body["repairs"], body["repairs_left"]) == ([ACME], 1)
-        assert len(fleet.executions.requests) == 1
+        assert len(fleet.rebuild_executions.requests) == 1
 
 
 def test_what_the_last_round_has_found_is_answered_with_its_time(

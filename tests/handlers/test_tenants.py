@@ -492,18 +492,6 @@ class TestPostSync:
         assert send("get_tenant")[1]["sync"]["hold"] is None
         assert len(fleet.knowledge_bases.jobs) == 1
 
-    def test_what_an_execution_has_stopped_for_goes_on_with_another(self, send: Send, fleet: Fleet) -> None:
-        self.held(fleet)
-        record = fleet.registry.get(ACME)
-        stopped = replace(provisioning_failure(), error="DeletionsHeld")
-        fleet.registry.replace(replace(record, failure=stopped), fence=record.fence)
-        for _ in range(2):
-            status, body = send("post_sync", body='{"accept_deletions": 400}')
-            assert (status, body["state"]) == (202, "QUEUED")
-            assert fleet.ledger.find(first_knowledge(ACME)).accepted == 400
-        assert fleet.executions.requests
-        assert all(dict(request) == {"tenant_id": ACME} for request in fleet.executions.requests.values())
-
     def test_more_than_was_seen_is_not_accepted(self, send: Send, fleet: Fleet) -> None:
         self.held(fleet)
         status, body = send("post_sync", body='{"accept_deletions": 399}')

@@ -377,13 +377,13 @@ def a_lost_index_is_read_anew(person: Person) -> None:
     person.runs(f"kbfleet tenant show {TENANT}")
     person.runs("kbfleet reconcile", 1)
     assert "No question is answered" in person.asks_the_doctor()
-    person.does("makes it again, and reads all documents anew")
+    person.does("reads all documents anew into another knowledge base")
     _is_whole(person)
     assert not person.asks_the_doctor()
 
 
 @situation
-def a_lost_knowledge_base_is_made_again(person: Person) -> None:
+def a_lost_knowledge_base_is_read_anew(person: Person) -> None:
     lose(person.lives.fleet, _STORE, TENANT, Loss.KNOWLEDGE_BASE)
     hop = person.asks_why(TENANT, KEY)
     assert hop["hop"] == "KNOWLEDGE_BASE"
@@ -411,33 +411,28 @@ def a_lost_bucket_is_made_again_and_filled_from_a_backup(person: Person) -> None
 
 
 @situation
-def a_knowledge_base_that_cannot_be_deleted_goes_by_hand(person: Person) -> None:
+def a_knowledge_base_that_cannot_be_deleted_stands_in_nobodys_way(person: Person) -> None:
     """For want of its index, which is lost as well."""
     lives = person.lives
     lose(lives.fleet, _STORE, TENANT, Loss.INDEX)
     lives.client("bedrock-agent").delete_knowledge_base(**lives.knowledge_base(TENANT))
     person.waits_for(120)
     person.runs(f"kbfleet tenant show {TENANT}")
-    assert "Fix the cause, then provision the tenant again." in person.runs(f"kbfleet tenant add {TENANT}", 1)
-    assert "delete that knowledge base, then provision" in person.runs(f"kbfleet tenant add {TENANT}", 1)
-    lives.client("bedrock-agent").delete_knowledge_base(**lives.knowledge_base(TENANT))
-    person.waits_for(120)
-    person.runs(f"kbfleet tenant add {TENANT}")
+    person.runs(f"kbfleet tenant add {TENANT}", 1)
+    person.does("it reads all documents anew")
     _is_whole(person)
 
 
 @situation
-def a_data_source_that_cannot_be_deleted_goes_by_hand(person: Person) -> None:
+def a_data_source_that_cannot_be_deleted_stands_in_nobodys_way(person: Person) -> None:
     """For want of its role's permissions, which provisioning gives back."""
     lives = person.lives
     lives.fleet.emulator._account.authority = IamRoles(lives.client("iam"))
     take_permissions_away(lives.fleet, TENANT)
     lives.client("bedrock-agent").delete_data_source(**lives.data_source(TENANT))
     person.waits_for(120)
-    assert "delete that data source, then provision" in person.runs(f"kbfleet tenant add {TENANT}", 1)
-    lives.client("bedrock-agent").delete_data_source(**lives.data_source(TENANT))
-    person.waits_for(120)
-    person.runs(f"kbfleet tenant add {TENANT}")
+    person.runs(f"kbfleet tenant add {TENANT}", 1)
+    person.does("it reads all documents anew")
     _is_whole(person)
 
 

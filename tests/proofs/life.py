@@ -27,7 +27,7 @@ from kbfleet.adapters.dynamodb.table import life_of
 from kbfleet.adapters.secrets import RememberedSecret
 from kbfleet.contracts.events import SYNC_HELD
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
-from kbfleet.domain.errors import DeletionsHeld, TenantNotActive
+from kbfleet.domain.errors import TenantNotActive
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledges import Role
@@ -505,8 +505,9 @@ class FleetLife(RuleBasedStateMachine):
 
     def _follow_remedies(self, tenant: Tenant) -> None:
         """What an execution's failure asks people to do before it is run again."""
-        if tenant.failure is not None and tenant.failure.error == DeletionsHeld.__name__:
-            self.accept_deletions(tenant.tenant_id)
+        told = self._answered("ReconcileFunction", "GET", "/tenants/{tenant_id}/diagnosis", tenant.tenant_id)
+        if told is not None and any("tenant rebuild" in each["command"] for each in told["findings"]):
+            self._rebuild(tenant)
         agent, names = self.fleet.client("bedrock-agent"), self.fleet.names
         for summary in knowledge_bases(self.fleet):
             if summary["name"] != names.knowledge_base(self.fleet.knowledge(tenant.tenant_id)):
@@ -523,6 +524,15 @@ class FleetLife(RuleBasedStateMachine):
             if described["status"] in _GIVEN_UP:
                 agent.delete_knowledge_base(knowledgeBaseId=identifier)
                 self.fleet.timeline.run_for(120)
+
+    def _rebuild(self, tenant: Tenant) -> None:
+        """To its end, and until what was lost is gone; what is held of that is accepted."""
+        self.accept_deletions(tenant.tenant_id)
+        self._operate("PUT", "/tenants/{tenant_id}/rebuild", tenant.tenant_id, body={"keep_hours": 0})
+        self._finish()
+        self.fleet.timeline.run_for(AN_HOUR)
+        self.let_the_daily_round_come()
+        self._finish()
 
     def _wrong_at_the_end(self) -> Iterator[str]:
         active = {str(one.tenant_id): self.stores[one.tenant_id] for one in self._tenants() if not _gone(one)}

@@ -86,7 +86,6 @@ def scenarios(store: str) -> list[Scenario]:
         provisioning_without_documents(store),
         provisioning_by_a_profile(store),
         provisioning_again(store),
-        *([reading_again(store)] if store != "MANAGED" else []),
         offboarding(store),
         offboarding_while_rebuilt(store),
         offboarding_when_due(store),
@@ -94,15 +93,16 @@ def scenarios(store: str) -> list[Scenario]:
         rebuilding(store),
         stopping_a_rebuild(store),
         rolling_back(store),
-        *([dropping_nothing(store), dropping_what_is_accepted(store)] if store != "MANAGED" else []),
     ]
 
 
 def restorations(store: str) -> list[Scenario]:
-    """Of each loss that can happen there, repaired in two ways; and of a tenant with a profile."""
+    """Of each loss that can happen there, by a rebuild; and of a tenant with a profile. Of one, that provisioning makes
+    nothing in its place."""
     return [
-        *(each(store, loss) for loss in losses_on(store) for each in (restoring, rebuilding_after)),
-        restoring_by_a_profile(store, Loss.DATA_SOURCE),
+        *(rebuilding_after(store, loss) for loss in losses_on(store)),
+        rebuilding_by_a_profile_after(store, Loss.DATA_SOURCE),
+        refusing_after(store, Loss.DATA_SOURCE),
     ]
 
 
@@ -160,20 +160,20 @@ _CHUNKING = {
 """As far from the default as each takes it."""
 
 
-def _put_a_profile(store: str, _fleet: VirtualFleet, *, version: int = 1, prompt: str = "Tables as Markdown.") -> None:
+def _put_a_profile(store: str, _fleet: VirtualFleet) -> None:
     if store == "MANAGED":
         embedding, parser = Embedding(), Parser(ParserKind.SMART)
     else:
         embedding = Embedding("amazon.titan-embed-text-v2:0", 512)
-        parser = Parser(ParserKind.FOUNDATION_MODEL, _PARSER, prompt)
+        parser = Parser(ParserKind.FOUNDATION_MODEL, _PARSER, "Tables as Markdown.")
     ingestion = Ingestion(store, embedding, parser, _CHUNKING[store])
     records = kbfleet.bootstrap.profile_records()
     records.enlist(_OFFICE)
-    records.add(Profile(_OFFICE, version, ingestion, Answering("apac.amazon.nova-lite-v1:0")))
+    records.add(Profile(_OFFICE, 1, ingestion, Answering("apac.amazon.nova-lite-v1:0")))
 
 
-def _start_provisioning_by_a_profile(fleet: VirtualFleet, *, version: int = 1) -> Execution:
-    return fleet.start("provision_tenant", {"tenant_id": TENANT, "profile": {"name": _OFFICE, "version": version}})
+def _start_provisioning_by_a_profile(fleet: VirtualFleet) -> Execution:
+    return fleet.start("provision_tenant", {"tenant_id": TENANT, "profile": {"name": _OFFICE, "version": 1}})
 
 
 def _provisioned_by_a_profile(fleet: VirtualFleet, store: str, tenant_id: str) -> None:
@@ -322,24 +322,37 @@ def _check_held(fleet: VirtualFleet) -> list[str]:
 
 
 @cache
-def restoring(store: str, loss: Loss) -> Scenario:
-    """A tenant with documents, one of which is deleted from its bucket and one added after the loss."""
+def refusing_after(store: str, loss: Loss) -> Scenario:
+    """A tenant that has lost what it was answered from, and is provisioned: nothing is made in its place."""
     return Scenario(
-        f"restoring {loss}",
-        f"restoring({store!r}, Loss.{loss.name})",
+        f"provisioning after the loss of {loss}",
+        f"refusing_after({store!r}, Loss.{loss.name})",
         partial(_start_provisioning, store),
-        partial(_check_restored, store),
+        partial(_check_nothing_made, store),
         prepare=partial(_prepare_loss, store, loss),
+        refusals=frozenset(
+            (f"Ensure {what}", "KnowledgeLost") for what in ("Knowledge Store", "Knowledge Base", "Data Source")
+        ),
     )
 
 
+def _check_nothing_made(store: str, fleet: VirtualFleet) -> list[str]:
+    """And a rebuild then brings all of it back."""
+    execution = fleet.finish(_rebuild(fleet, keep_hours=0))
+    wrong = [] if execution.status == "SUCCEEDED" else [f"the rebuild ended {execution.status}: {execution.failures}"]
+    fleet.settle(TENANT)
+    # Which takes the failure out of the record.
+    fleet.finish(_start_provisioning(store, fleet))
+    return [*wrong, *_check_rebuilt(store, fleet)]
+
+
 @cache
-def restoring_by_a_profile(store: str, loss: Loss) -> Scenario:
+def rebuilding_by_a_profile_after(store: str, loss: Loss) -> Scenario:
     """A tenant whose knowledge is made otherwise than the stack's parameters say, and is to be made so again."""
     return replace(
-        restoring(store, loss),
-        name=f"restoring {loss}, by a profile",
-        source=f"restoring_by_a_profile({store!r}, Loss.{loss.name})",
+        rebuilding_after(store, loss),
+        name=f"a rebuild after the loss of {loss}, by a profile",
+        source=f"rebuilding_by_a_profile_after({store!r}, Loss.{loss.name})",
         prepare=partial(_prepare_loss, store, loss, provisioned=_provisioned_by_a_profile),
     )
 
@@ -380,45 +393,6 @@ def _read(fleet: VirtualFleet, documents: Mapping[str, bytes]) -> None:
         fleet.client("s3").put_object(Bucket=bucket, Key=key, Body=text)
     assert fleet.invoke("TenantsFunction", _SYNC)["statusCode"] == 202
     fleet.settle(TENANT)
-
-
-def _check_restored(store: str, fleet: VirtualFleet) -> list[str]:
-    return [*departures(fleet, {TENANT: store}), *departures_from_the_bucket(fleet, TENANT)]
-
-
-# --- a tenant whose documents are to be read otherwise ---
-
-
-@cache
-def reading_again(store: str) -> Scenario:
-    """A tenant with documents, which is given another prompt of its parser."""
-    return Scenario(
-        "reading again by another prompt",
-        f"reading_again({store!r})",
-        partial(_start_provisioning_by_a_profile, version=2),
-        partial(_check_read_again, store),
-        prepare=partial(_prepare_reading_again, store),
-    )
-
-
-_SECOND_PROMPT = "Every figure as a sentence."
-
-
-def _prepare_reading_again(store: str, fleet: VirtualFleet) -> None:
-    _provisioned_by_a_profile(fleet, store, TENANT)
-    _read(fleet, _DOCUMENTS)
-    _put_a_profile(store, fleet, version=2, prompt=_SECOND_PROMPT)
-    fleet.timeline.run_for(60)
-
-
-def _check_read_again(store: str, fleet: VirtualFleet) -> list[str]:
-    tenant = fleet.tenant(TENANT)
-    assert tenant is not None
-    wrong = [] if tenant.profile.version == 2 else [f"the tenant has {tenant.profile}"]
-    read_since, made_at = tenant.read_again_since, tenant.data_source_made_at
-    if read_since is None or made_at is None or made_at < read_since:
-        wrong.append(f"what was read before {read_since} is still answered from: the data source is of {made_at}")
-    return [*wrong, *_check_restored(store, fleet)]
 
 
 # --- another knowledge beside the live one -------------------------------------------------------
@@ -593,93 +567,6 @@ def _check_rolled_back(store: str, fleet: VirtualFleet) -> list[str]:
     wrong += departures_from_the_bucket(fleet, TENANT)
     fleet.timeline.run_for(_A_DAY)
     return [*wrong, *_check_alone(store, fleet)]
-
-
-# --- a tenant that has lost its bucket, and its data source with it ------------------------------
-
-
-@cache
-def dropping_nothing(store: str) -> Scenario:
-    """What is answered from is not dropped, to be read anew from an empty bucket, before somebody says so."""
-    return Scenario(
-        "a bucket and a data source lost together",
-        f"dropping_nothing({store!r})",
-        partial(_start_provisioning, store),
-        _check_nothing_dropped,
-        prepare=partial(_prepare_both_lost, store),
-        refusals=_STOPPED,
-        first_documents=False,
-    )
-
-
-@cache
-def dropping_what_is_accepted(store: str) -> Scenario:
-    """Somebody says so, and has it provisioned again, whatever became of the first execution."""
-    return Scenario(
-        "a bucket and a data source lost together, and accepted",
-        f"dropping_what_is_accepted({store!r})",
-        partial(_accept, store),
-        partial(_check_restored, store),
-        prepare=partial(_prepare_stopped, store),
-        first_documents=False,
-    )
-
-
-_STOPPED = frozenset({("Ensure Knowledge Store", "DeletionsHeld")})
-_READ = {key: text for key, text in _DOCUMENTS.items() if key != "withdrawn.txt"}
-_ACCEPTED = api_request("POST", "/tenants/{tenant_id}/syncs", query={}, tenant_id=TENANT) | {
-    "body": json.dumps({"accept_deletions": len(_READ)})
-}
-
-
-def _prepare_both_lost(store: str, fleet: VirtualFleet) -> None:
-    _provisioned(fleet, store, TENANT)
-    s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(TENANT))
-    _read(fleet, _READ)
-    for version in s3.list_object_versions(Bucket=bucket)["Versions"]:
-        s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
-    s3.delete_bucket(Bucket=bucket)
-    lose(fleet, store, TENANT, Loss.DATA_SOURCE_RETAINED)
-
-
-def _check_nothing_dropped(fleet: VirtualFleet) -> list[str]:
-    tenant = fleet.tenant(TENANT)
-    assert tenant is not None
-    wrong = [] if fleet.sync(TENANT).hold is not None else ["nothing is held"]
-    for key, text in _READ.items():
-        answer = fleet.client("bedrock-agent-runtime").retrieve(
-            knowledgeBaseId=str(tenant.knowledge_base_id), retrievalQuery={"text": text.decode()}
-        )
-        if not any(each["location"]["s3Location"]["uri"].endswith(key) for each in answer["retrievalResults"]):
-            wrong.append(f"{key} is not answered from any more")
-        fleet.timeline.run_for(1)
-    if not any(event["DetailType"] == SYNC_HELD for event in fleet.events):
-        wrong.append("nobody was told")
-    return wrong
-
-
-def _prepare_stopped(store: str, fleet: VirtualFleet) -> None:
-    _prepare_both_lost(store, fleet)
-    execution = _start_provisioning(store, fleet)
-    fleet.finish(execution)
-    assert execution.failures[-1] in _STOPPED, execution.failures
-    s3, bucket = fleet.client("s3"), fleet.names.bucket(fleet.life(TENANT))
-    s3.put_object(Bucket=bucket, Key="added.txt", Body=b"The ferry to the island leaves at noon.")
-    fleet.settle(TENANT)
-
-
-def _accept(store: str, fleet: VirtualFleet) -> Execution:
-    """As an operator does, who runs the command again where it died. Where the execution that it has started was
-    stopped, the tenant is provisioned again: the API says so once the old data source is forgotten."""
-    try:
-        answer = fleet.invoke("TenantsFunction", _ACCEPTED)
-    except TaskFailed:
-        answer = fleet.invoke("TenantsFunction", _ACCEPTED)
-    assert answer["statusCode"] == 202 or "kbfleet tenant add acme" in answer["body"], answer
-    machine = fleet.machine_arn("provision_tenant")
-    started = [each for each in fleet.step_functions.executions.values() if each.machine == machine]
-    at_work = [each for each in started if each.status == "RUNNING"]
-    return at_work[-1] if at_work else _start_provisioning(store, fleet)
 
 
 # --- a tenant that goes --------------------------------------------------------------------------

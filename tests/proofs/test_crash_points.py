@@ -18,9 +18,9 @@ EVERY = 211
 SCENARIOS = [
     *map(scenarios.provisioning, STORES),
     scenarios.provisioning_by_a_profile("S3_VECTORS"),
-    scenarios.reading_again("OPENSEARCH_SERVERLESS"),
     scenarios.offboarding(STORES[0]),
-    scenarios.restoring("S3_VECTORS", Loss.INDEX),
+    scenarios.rebuilding_after("S3_VECTORS", Loss.INDEX),
+    scenarios.refusing_after("S3_VECTORS", Loss.DATA_SOURCE),
     scenarios.rebuilding("S3_VECTORS"),
 ]
 """`make prove` crashes each on every store."""

@@ -140,12 +140,8 @@ class Rebuilding:
             registry=fleet.registry,
             stores=fleet.stores,
             profiles=fleet.profiles,
-            knowledge_bases=fleet.knowledge_bases,
-            announcements=fleet.announcements,
-            ledger=fleet.ledger,
             names=NAMES,
             clock=fleet.clock,
-            ready_within=READY_WITHIN,
         )
         while not provisioning.ensure_knowledge_base(
             reservation,
@@ -245,6 +241,7 @@ class Rebuilding:
             ledger=self.fleet.ledger,
             ticks=self.fleet.ticks,
             announcements=self.fleet.announcements,
+            names=NAMES,
             clock=self.fleet.clock,
         )
 

@@ -362,10 +362,11 @@ class Lives:
         self.provisioned(tenant_id)
         self.client("bedrock-agent").delete_knowledge_base(**self.knowledge_base(tenant_id))
         self.fleet.timeline.run_for(120)
-        self.provisioned(tenant_id)
+        assert self.provision(tenant_id).failures[-1] == ("Ensure Knowledge Base", "KnowledgeLost")
+        self.read_anew(tenant_id)
 
     def of_one_whose_index_vanishes(self, tenant_id: str) -> None:
-        """Its data source is used by a job, and was to leave its vectors behind: all of that is undone."""
+        """Its data source is used by a job, and was to leave its vectors behind."""
         self.provisioned(tenant_id)
         self.fleet.timeline.run_for(60)
         agent, ids = self.client("bedrock-agent"), self.data_source(tenant_id)
@@ -377,8 +378,19 @@ class Lives:
         self.collect(tenant_id, status="FAILED", outcome="FAILED", final=True)
         self.fleet.invoke("ReconcileFunction", sample("get_diagnosis", tenant_id))
         self.start_in_console(tenant_id)
-        self.provisioned(tenant_id)
+        assert self.provision(tenant_id).failures[-1] == ("Ensure Knowledge Store", "KnowledgeLost")
+        self.read_anew(tenant_id)
         assert self.data_source(tenant_id) != ids
+
+    def read_anew(self, tenant_id: str) -> None:
+        """By a rebuild; what was lost goes after that."""
+        assert self.fleet.finish(self.rebuild(tenant_id, keep_hours=0)).status == "SUCCEEDED"
+        self.fleet.settle(tenant_id)
+        self.fleet.timeline.run_for(1_000)
+        self.fleet.invoke("ReconcileFunction", sample("hourly", ""))
+        removal = self.fleet.finish(self.executions("rebuild_tenant", tenant_id)[-1])
+        assert removal.status == "SUCCEEDED", removal.failures
+        self.provisioned(tenant_id)
 
     def of_one_whose_record_is_wrong(self, tenant_id: str) -> None:
         """It names another tenant's knowledge base."""

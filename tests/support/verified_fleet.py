@@ -99,8 +99,9 @@ class VirtualFleetApi(FleetApi):
         names: dict[str, str] = {}
         if len(parts) > 1 and parts[0] == "tenants":
             names["tenant_id"], parts[1] = parts[1], "{tenant_id}"
-        if len(parts) > 3 and parts[2] in {"provisionings", "offboardings", "rebuilds", "jobs"}:
-            name = "job" if parts[2] == "jobs" else "execution"
+        named = {"provisionings": "execution", "offboardings": "execution", "rebuilds": "execution", "jobs": "job"}
+        if len(parts) > 3 and parts[2] in named:
+            name = named[parts[2]]
             names[name], parts[3] = parts[3], f"{{{name}}}"
         if len(parts) > 3 and parts[2] == "documents" and parts[3] not in {"why", "retry"}:
             names["document"], parts[3] = parts[3], "{document}"

@@ -186,38 +186,6 @@ def test_a_program_reads_how_a_provisioning_went_and_nothing_else(scripted: Scri
     assert json.loads(run("tenant", "add", "acme", "--json").stdout)["status"] == "SUCCEEDED"
 
 
-@pytest.mark.parametrize(
-    ("options", "answer", "accepted", "exit_code"),
-    [
-        ((), "y\n", [False, True], 0),
-        ((), "n\n", [False], 2),
-        ((), "", [False], 2),
-        (("--yes",), "", [True], 0),
-    ],
-)
-def test_documents_are_read_again_for_a_profile_once_somebody_says_so(
-    scripted: Scripted,
-    monkeypatch: pytest.MonkeyPatch,
-    options: tuple[str, ...],
-    answer: str,
-    accepted: list[bool],
-    exit_code: int,
-) -> None:
-    asked: list[bool] = []
-
-    def update(_self: FleetApi, *_: object, accept_rereading: bool) -> ExecutionBody:
-        asked.append(accept_rereading)
-        if not accept_rereading:
-            raise Refused(409, "RereadingNotAccepted", "All documents are read again.")
-        return ExecutionBody(execution="acme-1", status="RUNNING")
-
-    scripted()
-    monkeypatch.setattr(FleetApi, "update", update)
-    arguments = ["tenant", "update", "acme", "--profile", "office", "--no-wait", *options]
-    result = CliRunner().invoke(cli.main.app, arguments, input=answer)
-    assert (result.exit_code, asked) == (exit_code, accepted), result.output
-
-
 @pytest.mark.parametrize(("arguments", "tier"), [((), None), (("--tier", "premium"), Tier.PREMIUM)])
 def test_a_tier_is_asked_for_only_if_it_is_given(
     scripted: Scripted, run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], tier: Tier | None

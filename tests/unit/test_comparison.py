@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,16 +14,18 @@ from kbfleet.domain.comparison import (
     NAMED_QUESTIONS,
     AskedOfBoth,
     Comparison,
+    Standing,
     answered_documents,
     compared,
+    going_unasked,
     is_complete,
 )
-from kbfleet.domain.deletions import AnsweredFrom
+from kbfleet.domain.deletions import AnsweredFrom, Hold, HoldReason
 from kbfleet.domain.names import Knowledge
 from kbfleet.domain.questions import QuestionId
 from kbfleet.domain.sync import Priority, Sync
 from tests.support.clock import START
-from tests.support.samples import first_knowledge
+from tests.support.samples import ACME, first_knowledge
 
 A_MINUTE = timedelta(minutes=1)
 
@@ -74,10 +77,43 @@ class TestTheGate:
             candidate_documents=None,
             asked=[AskedOfBoth(QuestionId("q0000"), None, candidate=False)],
             tolerance=0,
-            lives=False,
+            standing=Standing.GONE,
         )
         assert comparison.may_be_promoted
         assert (comparison.live, comparison.candidate.asked) == (None, 1)
+
+    @pytest.mark.parametrize(
+        ("candidate", "remade", "missing", "accepted", "going"),
+        [
+            (3, False, 0, 0, 0),
+            (0, False, 0, 0, 10),
+            (None, False, 0, 0, 10),
+            (3, True, 0, 0, 7),
+            (10, True, 0, 0, 0),
+            (3, False, 7, 0, 7),
+            (3, True, 7, 7, 0),
+            (0, True, 10, 10, 0),
+        ],
+    )
+    def test_what_is_answered_from_without_a_data_source_does_not_go_unasked(
+        self, candidate: int | None, remade: bool, missing: int, accepted: int, going: int
+    ) -> None:
+        read = AnsweredFrom("DS00000001", 10, START, START)
+        hold = Hold(HoldReason.EMPTY, missing, 10, START, START) if missing else None
+        live = replace(Sync(ACME), answered_from=read, hold=hold, accepted=accepted)
+        made_at = START + timedelta(hours=1) if remade else None
+        assert going_unasked(live, 10, candidate, made_at) == going
+        comparison = compared(
+            START,
+            live_documents=10,
+            candidate_documents=candidate,
+            asked=[],
+            tolerance=0,
+            standing=Standing.BEREFT,
+            going=going,
+        )
+        assert comparison.may_be_promoted is not bool(going)
+        assert comparison.live is None
 
     @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60), st.integers(0, 100), st.integers(0, 20))
     def test_it_is_never_promoted_when_it_is_worse_by_more(

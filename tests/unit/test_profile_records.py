@@ -176,7 +176,10 @@ def test_one_for_another_store_is_refused(existing: bool) -> None:
             clock=fleet.clock,
         )
 
-    with pytest.raises(InvalidInput, match="is for knowledge store OPENSEARCH_SERVERLESS, not S3_VECTORS"):
+    refused = (
+        "by ingestion.knowledge_store" if existing else "is for knowledge store OPENSEARCH_SERVERLESS, not S3_VECTORS"
+    )
+    with pytest.raises(InvalidInput, match=refused):
         start(asked)
     assert fleet.executions.requests == {}
     start(ProvisioningRequest(SAKURA, profile=ProfileReference(FULL.name, 1)))

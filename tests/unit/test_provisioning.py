@@ -23,6 +23,7 @@ from kbfleet.domain.errors import (
     KnowledgeBaseFailed,
     KnowledgeBaseNotOurs,
     KnowledgeBaseNotReady,
+    KnowledgeLost,
     KnowledgeStoreNotOffered,
     LeaseLost,
     NotReadyYet,
@@ -39,13 +40,12 @@ from kbfleet.domain.knowledge_base import (
     DataSource,
     DataSourceState,
     DataSourceStatus,
-    Index,
     KnowledgeBase,
     KnowledgeBaseState,
     KnowledgeBaseStatus,
 )
 from kbfleet.domain.knowledges import Beside, RebuildPlan, Role
-from kbfleet.domain.names import DataSourceReference, Knowledge, Life, TenantId
+from kbfleet.domain.names import DataSourceReference, Life, TenantId
 from kbfleet.domain.service_role import SETTLES_WITHIN, ServiceRole
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant import (
@@ -172,26 +172,11 @@ class Provisioning:
         return provisioning.ensure_knowledge_store(
             self.reservation,
             registry=self.fleet.registry,
-            ledger=self.fleet.ledger,
             stores=self.fleet.stores,
             profiles=self.fleet.profiles,
-            knowledge_bases=self.fleet.knowledge_bases,
-            announcements=self.fleet.announcements,
             names=NAMES,
             clock=self.fleet.clock,
-            ready_within=READY_WITHIN,
         )
-
-    def settled_knowledge_store(self) -> None:
-        """Looks as often as the state machine does."""
-        for _ in range(60):
-            try:
-                self.knowledge_store()
-            except NotReadyYet:
-                self.fleet.clock.advance(10)
-            else:
-                return
-        raise AssertionError("it never settles")
 
     def knowledge_base(self, role_changed_at: datetime | None = None) -> KnowledgeBaseState:
         return provisioning.ensure_knowledge_base(
@@ -272,7 +257,7 @@ class Provisioning:
         self.reserve()
         self.service_role()
         self.bucket()
-        self.settled_knowledge_store()
+        self.knowledge_store()
         while not self.knowledge_base().ready:
             self.fleet.clock.advance(10)
         self.narrow_service_role()
@@ -817,195 +802,61 @@ class TestEnsureKnowledgeStore:
         run.knowledge_store()
         assert run.fleet.store.created == [ACME, ACME]
 
-    # --- with all that its data source has brought, and nothing else ---
-
-    @staticmethod
-    def again(run: Provisioning, status: TenantStatus = TenantStatus.ACTIVE) -> Provisioning:
-        """A later execution for a tenant that was provisioned a day before."""
-        run.whole()
-        if status is TenantStatus.SUSPENDED:
-            stored = run.record
-            run.fleet.registry.replace(stored.suspended(run.fleet.clock.now()), fence=stored.fence)
-        run.fleet.clock.advance(86_400)
-        again = Provisioning(run.fleet, OTHER_EXECUTION)
-        again.reserve()
-        return again
-
-    @staticmethod
-    def delete_data_source(run: Provisioning) -> None:
-        run.fleet.knowledge_bases.delete_data_source(run.record.data_source())
-        run.fleet.clock.advance(DELETING_FOR.total_seconds())
-
     def test_the_record_says_when_both_were_made(self, run: Provisioning) -> None:
         made = run.whole()
         assert made.index_made_at == START
         assert made.data_source_made_at == START + timedelta(seconds=90)
 
-    def test_a_data_source_that_is_older_than_its_index_is_deleted_and_another_made_and_synced(
-        self, run: Provisioning
-    ) -> None:
-        again = self.again(run)
-        before = run.record
-        run.fleet.store.drop(first_knowledge(ACME))
-        with pytest.raises(NotReadyYet, match="whose index is made anew"):
-            again.knowledge_store()
-        assert again.record.status is TenantStatus.PROVISIONING
-        again.settled_knowledge_store()
-        assert again.record.data_source_id is None
-        after = again.whole()
-        assert (after.status, after.knowledge_base_id) == (TenantStatus.ACTIVE, before.knowledge_base_id)
-        assert after.data_source_id not in {None, before.data_source_id}
-        assert [job.data_source for job in run.fleet.knowledge_bases.jobs.values()] == [
-            before.data_source(),
-            after.data_source(),
-        ]
-        assert run.fleet.announcements.breaches == []
 
-    def test_so_it_is_with_an_index_that_somebody_has_put_in_its_place(self, run: Provisioning) -> None:
-        again = self.again(run)
-        before = run.record.data_source_id
-        run.fleet.store.drop(first_knowledge(ACME))
-        run.fleet.store.ensure(first_knowledge(ACME))
-        again.settled_knowledge_store()
-        assert again.whole().data_source_id != before
+class TestWhatWasReadIsLost:
+    """Nothing is made in its place, which would be empty: a rebuild reads all documents anew."""
 
-    def test_what_was_made_before_ages_were_kept_is_judged_too(self, run: Provisioning) -> None:
-        again = self.again(run)
-        stored = again.record
-        old = replace(stored, index_made_at=None, data_source_made_at=None)
-        run.fleet.registry.replace(old, fence=stored.fence)
-        again.knowledge_store()
-        assert (again.record.index_made_at, again.record.data_source_id) == (START, stored.data_source_id)
-        run.fleet.store.drop(first_knowledge(ACME))
-        with pytest.raises(NotReadyYet, match="whose index is made anew"):
-            again.knowledge_store()
-
-    def test_where_the_store_does_not_say_since_when_an_index_is_there_the_record_does(
-        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        find = run.fleet.store.find
-        silent = lambda knowledge: Index(knowledge) if find(knowledge) else None  # noqa: E731 - in place of a method
-        monkeypatch.setattr(run.fleet.store, "find", silent)
-        again = self.again(run)
-        before = run.record
-        assert before.index_made_at == START
-        run.fleet.store.drop(first_knowledge(ACME))
-        again.settled_knowledge_store()
-        assert again.whole().data_source_id != before.data_source_id
-
-    def test_an_index_whose_data_source_is_gone_is_made_anew_for_that_may_have_left_its_vectors(
-        self, run: Provisioning
-    ) -> None:
-        again = self.again(run)
-        before = again.record
-        self.delete_data_source(again)
-        again.settled_knowledge_store()
-        assert run.fleet.store.created == [ACME, ACME]
-        assert (again.record.status, again.record.data_source_id) == (TenantStatus.PROVISIONING, None)
-        assert again.record.knowledge_base_id == before.knowledge_base_id
-        assert again.whole().status is TenantStatus.ACTIVE
-
-    def test_but_not_while_a_function_of_an_earlier_execution_may_be_about_to_delete_it(
-        self, run: Provisioning
-    ) -> None:
+    @pytest.fixture
+    def again(self, run: Provisioning) -> Provisioning:
+        """A later execution for a tenant that was provisioned a day before."""
         run.whole()
-        self.delete_data_source(run)
+        run.fleet.clock.advance(86_400)
         again = Provisioning(run.fleet, OTHER_EXECUTION)
         again.reserve()
-        for seconds, created in ((0, 1), (39, 1), (1, 2)):
-            run.fleet.clock.advance(seconds)
-            with pytest.raises(NotReadyYet, match="nobody else") if created == 1 else nullcontext():
-                again.knowledge_store()
-            assert len(run.fleet.store.created) == created
+        return again
 
-    def test_so_is_one_whose_knowledge_base_is_gone(self, run: Provisioning) -> None:
-        again = self.again(run)
-        run.fleet.knowledge_bases.vanish(again.record.data_source().knowledge_base_id)
-        again.settled_knowledge_store()
-        assert run.fleet.store.created == [ACME, ACME]
-        assert again.whole().status is TenantStatus.ACTIVE
+    def refuses(self, again: Provisioning, step: Callable[[], object], what: str) -> None:
+        before, made = again.record, (list(again.fleet.store.created), list(again.fleet.knowledge_bases.created))
+        with pytest.raises(KnowledgeLost, match=what) as caught:
+            step()
+        assert "`kbfleet tenant rebuild acme`" in caught.value.remedy
+        assert (again.fleet.store.created, again.fleet.knowledge_bases.created) == made
+        assert (again.record.status, again.record.data_source()) == (TenantStatus.ACTIVE, before.data_source())
 
-    def test_it_is_made_anew_once_also_when_the_execution_dies_behind_that(
-        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        again = self.again(run)
-        self.delete_data_source(again)
-        ensure = run.fleet.store.ensure
-        made: list[str] = []
+    def test_with_its_index(self, again: Provisioning) -> None:
+        again.fleet.store.drop(first_knowledge(ACME))
+        self.refuses(again, again.knowledge_store, "vector index .* is gone")
 
-        def make_and_die(knowledge: Knowledge) -> str:
-            reference = ensure(knowledge)
-            if len(run.fleet.store.created) > 1 and not made:
-                made.append(reference)
-                raise RuntimeError("Process exited before completing request")
-            return reference
-
-        monkeypatch.setattr(run.fleet.store, "ensure", make_and_die)
-        with pytest.raises(RuntimeError):
-            again.settled_knowledge_store()
-        assert again.record.data_source_id is not None
-        run.fleet.clock.advance(10)
-        again.settled_knowledge_store()
-        assert again.record.data_source_id is None
-        created = list(run.fleet.store.created)
-        again.settled_knowledge_store()
-        assert run.fleet.store.created == created
-
-    def test_a_deleted_index_that_still_shows_is_not_taken_for_the_new_one(
-        self, run: Provisioning, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        again = self.again(run)
-        self.delete_data_source(again)
-        run.fleet.clock.advance(60)
-        monkeypatch.setattr(run.fleet.store, "delete", lambda _: None)
-        with pytest.raises(NotReadyYet, match="still shows"):
-            again.knowledge_store()
-        assert again.record.data_source_id is not None
-
-    def test_a_suspended_tenant_stays_suspended(self, run: Provisioning) -> None:
-        again = self.again(run, TenantStatus.SUSPENDED)
-        run.fleet.store.drop(first_knowledge(ACME))
-        again.settled_knowledge_store()
-        assert again.record.status is TenantStatus.SUSPENDED
-
-    @pytest.mark.parametrize("lost", ["data source", "knowledge base"])
-    def test_what_is_being_deleted_is_waited_for(self, run: Provisioning, lost: str) -> None:
-        again = self.again(run)
-        place = again.record.data_source()
-        run.fleet.knowledge_bases.delete_data_source(place)
-        if lost == "knowledge base":
-            run.fleet.knowledge_bases.delete(place.knowledge_base_id)
-        with pytest.raises(NotReadyYet, match="is being deleted"):
-            again.knowledge_store()
-        assert run.fleet.store.created == [ACME]
-
-    def test_an_outdated_data_source_that_cannot_be_deleted_is_a_failure_with_its_reason(
-        self, run: Provisioning
-    ) -> None:
-        again = self.again(run)
-        run.fleet.store.drop(first_knowledge(ACME))
-        run.fleet.knowledge_bases.vectors_cannot_be_deleted = True
-        with pytest.raises(DataSourceFailed, match="Unable to delete data"):
-            again.settled_knowledge_store()
-
-    @pytest.mark.parametrize("lost", ["data source", "knowledge base"])
-    def test_what_goes_after_this_look_is_not_made_again_over_vectors_that_it_may_have_left(
-        self, run: Provisioning, lost: str
-    ) -> None:
-        again = self.again(run)
+    def test_with_its_knowledge_base(self, again: Provisioning) -> None:
+        again.fleet.knowledge_bases.vanish(again.record.data_source().knowledge_base_id)
         again.knowledge_store()
+        self.refuses(again, again.knowledge_base, "knowledge base .* is gone")
+
+    @pytest.mark.parametrize("status", ["DELETING", "FAILED", "DELETE_UNSUCCESSFUL"])
+    def test_with_its_knowledge_base_that_is_of_no_use(self, again: Provisioning, status: str) -> None:
+        base_id = again.record.data_source().knowledge_base_id
+        again.fleet.knowledge_bases.force_status(base_id, KnowledgeBaseStatus(status))
+        self.refuses(again, again.knowledge_base, f"knowledge base .* is {status}")
+
+    def test_with_its_data_source(self, again: Provisioning) -> None:
+        again.fleet.knowledge_bases.delete_data_source(again.record.data_source())
+        self.refuses(again, again.data_source, "data source .* is being deleted")
+        again.fleet.clock.advance(DELETING_FOR.total_seconds())
+        self.refuses(again, again.data_source, "data source .* is gone")
+
+    @pytest.mark.parametrize("status", ["FAILED", "DELETE_UNSUCCESSFUL"])
+    def test_with_its_data_source_that_bedrock_gave_up(self, again: Provisioning, status: str) -> None:
         place = again.record.data_source()
-        if lost == "knowledge base":
-            run.fleet.knowledge_bases.vanish(place.knowledge_base_id)
-            with pytest.raises(ResourceMissing, match=place.knowledge_base_id) as caught:
-                again.knowledge_base()
-        else:
-            self.delete_data_source(again)
-            with pytest.raises(ResourceMissing, match=place.data_source_id) as caught:
-                again.data_source()
-        assert caught.value.remedy.startswith("Provision the tenant again")
-        assert len(run.fleet.knowledge_bases.created) == 2
-        assert again.whole().status is TenantStatus.ACTIVE
+        found = again.fleet.knowledge_bases.data_source(place)
+        assert found is not None
+        given_up = replace(found, status=DataSourceStatus(status), failure_reasons=("No.",))
+        again.fleet.knowledge_bases.set_data_source(place.knowledge_base_id, given_up)
+        self.refuses(again, again.data_source, f"is {status}: No.")
 
 
 class TestEnsureKnowledgeBase:
@@ -1112,29 +963,12 @@ class TestEnsureKnowledgeBase:
         assert run.knowledge_base().knowledge_base_id == orphan.knowledge_base_id
         assert run.record.knowledge_base_id == orphan.knowledge_base_id
 
-    def test_one_deleted_behind_our_back_is_made_again_and_its_data_source_forgotten(self, run: Provisioning) -> None:
-        run.up_to_data_source()
-        first = run.record
-        assert first.knowledge_base_id is not None
-        run.fleet.knowledge_bases.vanish(first.knowledge_base_id)
+    def test_one_deleted_before_anything_was_read_into_it_is_made_again(self, run: Provisioning) -> None:
         run.knowledge_store()
-        state = run.knowledge_base()
-        assert state.knowledge_base_id != first.knowledge_base_id
-        assert (run.record.knowledge_base_id, run.record.data_source_id) == (state.knowledge_base_id, None)
-
-    def test_an_active_tenant_whose_knowledge_base_is_gone_is_being_provisioned(self, fleet: Fleet) -> None:
-        first = Provisioning(fleet).whole()
-        assert first.knowledge_base_id is not None
-        fleet.knowledge_bases.vanish(first.knowledge_base_id)
-        again = Provisioning(fleet, OTHER_EXECUTION)
-        again.reserve()
-        with pytest.raises(NotReadyYet):
-            again.knowledge_store()
-        assert again.record.status is TenantStatus.PROVISIONING
-        fleet.clock.advance(60)
-        again.knowledge_store()
-        again.knowledge_base()
-        assert again.record.status is TenantStatus.PROVISIONING
+        first = run.knowledge_base().knowledge_base_id
+        run.fleet.knowledge_bases.vanish(first)
+        run.knowledge_store()
+        assert run.knowledge_base().knowledge_base_id == run.record.knowledge_base_id != first
 
     def test_one_without_our_tags_is_not_adopted(self, run: Provisioning) -> None:
         run.fleet.make_knowledge_base(ACME, "somebody else's", tags={})
@@ -1491,6 +1325,7 @@ class TestEnsureDataSource:
     def test_the_name_of_one_that_is_being_deleted_is_worth_another_try(self, run: Provisioning) -> None:
         run.up_to_data_source()
         self.becomes(run, DataSourceStatus.DELETING)
+        run.fleet.registry.replace(replace(run.record, data_source_id=None), fence=run.record.fence)
         with pytest.raises(NotReadyYet, match="is being deleted"):
             run.look_at_data_source()
 
@@ -1680,7 +1515,7 @@ class TestEnsureDataSource:
         self, run: Provisioning, status: str
     ) -> None:
         self.reads_anothers_bucket(run, status=DataSourceStatus(status))
-        with nullcontext() if status in {"CREATING", "UPDATING"} else pytest.raises(DataSourceFailed, match=status):
+        with nullcontext() if status in {"CREATING", "UPDATING"} else pytest.raises(KnowledgeLost, match=status):
             assert not run.look_at_data_source().ready
         assert run.fleet.ledger.find(first_knowledge(ACME)).distrusted
         assert run.fleet.announcements.breaches
@@ -1980,16 +1815,6 @@ class TestRunFirstSync:
         run.fleet.tick_until_idle()
         assert isinstance(run.fleet.callbacks.answer("token"), SucceededTask)
 
-    def test_a_sync_under_way_in_a_knowledge_base_that_is_gone_is_not_the_answer(self, run: Provisioning) -> None:
-        run.up_to_data_source()
-        run.fleet.request(ACME)
-        run.fleet.tick()
-        assert run.record.knowledge_base_id is not None
-        run.fleet.knowledge_bases.vanish(run.record.knowledge_base_id)
-        run.mark_failed(provisioning_failure())
-        again = Provisioning(run.fleet, OTHER_EXECUTION).whole()
-        assert list(run.fleet.knowledge_bases.jobs.values())[-1].data_source == again.data_source()
-
     def test_after_a_failed_first_sync_the_next_run_asks_for_another(self, run: Provisioning) -> None:
         run.up_to_data_source()
         knowledge_base_id = run.record.knowledge_base_id
@@ -2000,15 +1825,6 @@ class TestRunFirstSync:
         run.first_sync("second")
         run.fleet.tick_until_idle()
         assert isinstance(run.fleet.callbacks.answer("second"), SucceededTask)
-
-    def test_a_knowledge_base_made_anew_is_synced_although_the_one_before_was(self, run: Provisioning) -> None:
-        run.whole()
-        assert run.record.knowledge_base_id is not None
-        run.fleet.knowledge_bases.vanish(run.record.knowledge_base_id)
-        again = Provisioning(run.fleet, OTHER_EXECUTION).whole()
-        last = list(run.fleet.knowledge_bases.jobs.values())[-1]
-        assert last.data_source == again.data_source()
-        assert len(run.fleet.knowledge_bases.jobs) == 2
 
 
 class TestActivateTenant:

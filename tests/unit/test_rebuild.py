@@ -79,9 +79,6 @@ class TestAsSeenFromBeside:
         assert beside(after).record.drift == ("Old.",)
         assert replace(after, beside=recorded.beside) == recorded
 
-    def test_nothing_of_the_one_beside_changes_whether_the_tenant_can_be_asked(self) -> None:
-        assert with_candidate().seen_from_beside().without_content(START).status is TenantStatus.ACTIVE
-
     def test_there_is_nothing_to_see_from_where_nothing_is_beside(self) -> None:
         with pytest.raises(LeaseLost):
             tenant().seen_from_beside()
@@ -127,13 +124,24 @@ class TestRequesting:
         [
             (TenantStatus.SUSPENDED, TenantSuspended),
             (TenantStatus.OFFBOARDING, TenantOffboarding),
-            (TenantStatus.FAILED, TenantNotActive),
             (TenantStatus.PROVISIONING, TenantNotActive),
         ],
     )
     def test_a_tenant_that_is_not_active_is_not_rebuilt(self, status: TenantStatus, error: type[KbfleetError]) -> None:
         with pytest.raises(error):
             rebuild.requested(tenant(status=status), PLAN, START)
+
+    def test_a_tenant_whose_first_provisioning_has_failed_is_rebuilt_once_something_may_have_been_read(self) -> None:
+        """Provisioning makes nothing in place of that."""
+        failed = tenant(status=TenantStatus.FAILED)
+        assert rebuild.requested(failed, PLAN, START).beside is not None
+        with pytest.raises(TenantNotActive):
+            rebuild.requested(replace(failed, knowledge_base_id=None, data_source_id=None), PLAN, START)
+
+    def test_a_candidate_that_is_lost_itself_leaves_and_another_is_built(self) -> None:
+        lost = rebuild.failed(with_candidate(), replace(failure(), error="KnowledgeLost"))
+        after = rebuild.requested(lost, PLAN, START)
+        assert (beside(after).role, beside(after).following) == (Role.LEAVING, PLAN)
 
     def test_a_tenant_that_is_provisioned_is_busy(self) -> None:
         with pytest.raises(TenantBusy):

@@ -23,7 +23,8 @@ from kbfleet.domain.errors import (
     TenantNotActive,
     TenantSuspended,
 )
-from kbfleet.domain.finding import Disagreement, Finding
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import JobStatus, Statistics
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.knowledges import Role
@@ -203,9 +204,12 @@ class TestRequesting:
         run.build_under(reservation, execution)
         assert _provision(fleet).status == "RUNNING"
 
-    def test_a_tenant_that_has_failed_is_rebuilt_once_it_is_active(self, run: Rebuilding, fleet: Fleet) -> None:
+    def test_a_tenant_whose_provisioning_has_failed_before_anything_was_read_is_rebuilt_once_it_is_active(
+        self, run: Rebuilding, fleet: Fleet
+    ) -> None:
         record = run.record
-        fleet.registry.replace(replace(record, status=TenantStatus.FAILED), fence=record.fence)
+        nothing = replace(record, status=TenantStatus.FAILED, knowledge_base_id=None, data_source_id=None)
+        fleet.registry.replace(nothing, fence=record.fence)
         with pytest.raises(TenantNotActive, match="tenant add acme"):
             run.request(OFFICE)
         record = run.record
@@ -609,6 +613,35 @@ class TestTheGate:
         fleet.clock.advance(60)
         fleet.knowledge_bases.delete(str(run.record.knowledge_base_id))
         fleet.clock.advance(600)
+        run.courses = [found(1)]
+        assert run.run(run.request(OFFICE)).knowledge == 2
+
+    @pytest.mark.parametrize("restored", [True, False])
+    def test_where_the_data_source_alone_is_gone_what_is_answered_from_does_not_go_unasked(
+        self, run: Rebuilding, fleet: Fleet, restored: bool
+    ) -> None:
+        fleet.knowledge_bases.delete_data_source(run.record.data_source())
+        fleet.clock.advance(60)
+        run.courses = [found(2 if restored else 0)]
+        assert run.run(run.request(OFFICE)).knowledge == (2 if restored else 1)
+        comparison = fleet.announcements.rebuilds[-1].comparison
+        assert comparison is not None
+        assert bool(comparison.refusals) is not restored
+
+    def test_unless_a_search_has_shown_that_nothing_is_answered(self, run: Rebuilding, fleet: Fleet) -> None:
+        gone = Finding(
+            Disagreement.MISSING, ResourceKind.DATA_SOURCE, str(run.record.data_source_id), ACME, seen=Harm.NO_ANSWERS
+        )
+        fleet.registry.replace(replace(run.record, losses=(gone,)), fence=run.record.fence)
+        fleet.knowledge_bases.delete_data_source(run.record.data_source())
+        fleet.clock.advance(60)
+        run.courses = [found(0)]
+        assert run.run(run.request(OFFICE)).knowledge == 2
+
+    def test_an_index_that_was_seen_to_be_empty_is_nothing_to_compare_with(self, run: Rebuilding, fleet: Fleet) -> None:
+        self.ask_in_vain(fleet)
+        emptied = Finding(Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, NAMES.vector_index(FIRST), ACME)
+        fleet.registry.replace(replace(run.record, losses=(emptied,)), fence=run.record.fence)
         run.courses = [found(1)]
         assert run.run(run.request(OFFICE)).knowledge == 2
 

@@ -62,6 +62,7 @@ def look(
         knowledge_bases=fleet.knowledge_bases,
         service_roles=fleet.service_roles,
         executions=fleet.executions,
+        rebuild_executions=fleet.rebuild_executions,
         announcements=fleet.announcements,
         names=NAMES,
         isolation=fleet.isolation_look,
@@ -157,14 +158,27 @@ class TestMissing:
             (MISSING, ResourceKind.KNOWLEDGE_BASE, record.knowledge_base_id),
             (MISSING, ResourceKind.SERVICE_ROLE, NAMES.service_role(Life(ACME))),
         }
-        assert all("kbfleet tenant add acme" in finding.advice for finding in findings)
+        content = {ResourceKind.VECTOR_INDEX, ResourceKind.KNOWLEDGE_BASE}
+        commands = {finding.kind: "tenant rebuild" if finding.kind in content else "tenant add" for finding in findings}
+        assert all(f"kbfleet {commands[finding.kind]} acme" in finding.advice for finding in findings)
 
     def test_nothing_is_repaired_unless_asked(self, fleet: Fleet) -> None:
         fleet.store.drop(first_knowledge(ACME))
         assert look(fleet).repairs == ()
-        assert not fleet.executions.requests
+        assert not fleet.rebuild_executions.requests
         assert look(fleet, repair=True).repairs == (ACME,)
-        assert [dict(request) for request in fleet.executions.requests.values()] == [{"tenant_id": ACME}]
+        assert [dict(request) for request in fleet.rebuild_executions.requests.values()] == [{"tenant_id": ACME}]
+        assert not fleet.executions.requests
+
+    def test_a_rebuild_that_is_under_way_is_not_begun_anew_and_keeps_nothing_lost(self, fleet: Fleet) -> None:
+        fleet.store.drop(first_knowledge(ACME))
+        for _ in range(2):
+            assert look(fleet, repair=True).repairs == (ACME,)
+            fleet.clock.advance(60)
+        assert len(fleet.rebuild_executions.requests) == 1
+        beside = fleet.registry.get(ACME).beside
+        assert beside is not None
+        assert beside.plan.keep == timedelta(0)
 
     def test_a_suspended_tenant_is_reported_and_not_touched(self, fleet: Fleet) -> None:
         change(fleet, status=TenantStatus.SUSPENDED)
@@ -495,7 +509,7 @@ class TestRepairsInParts:
                 service_role_of(record, base, stores=broken.stores, profiles=broken.profiles, names=NAMES)
             )
         changed = Finding(Disagreement.CHANGED, ResourceKind.BUCKET, "its events", tenant_id)
-        assert changed.repaired_by_adding
+        assert changed.repairable
         record = broken.registry.get(tenant_id)
         found = replace(record, **{kept: (changed,), "found_at": broken.clock.now()})  # type: ignore[arg-type]
         broken.registry.replace(found, fence=record.fence)

@@ -57,14 +57,12 @@ class Case:
 
     Args:
         harm: which of them it is depends on the store.
-        remedies: how often the command says what has to be done before, which then has to be done.
     """
 
     act: Callable[[Lives, str], object]
     disagreement: Disagreement
     kind: ResourceKind
     harm: frozenset[Harm]
-    remedies: int = 0
 
 
 def of_content(loss: Loss) -> Callable[[Lives, str], None]:
@@ -172,26 +170,24 @@ CASES: dict[str, Case] = {
         BROKEN,
         ResourceKind.KNOWLEDGE_BASE,
         NONE,
-        remedies=1,
     ),
     "KNOWLEDGE_BASE_STUCK_WITHOUT_INDEX": Case(
         in_vain(of_content(Loss.INDEX), begin_to_delete_the_knowledge_base),
         BROKEN,
         ResourceKind.KNOWLEDGE_BASE,
         NONE,
-        remedies=2,
     ),
     "DATA_SOURCE_STUCK": Case(
-        in_vain(of_permissions, begin_to_delete_the_data_source), BROKEN, ResourceKind.DATA_SOURCE, NONE, remedies=1
+        in_vain(of_permissions, begin_to_delete_the_data_source), BROKEN, ResourceKind.DATA_SOURCE, NONE
     ),
     "DATA_SOURCE_STUCK_WITHOUT_INDEX": Case(
         in_vain(of_content(Loss.INDEX), begin_to_delete_the_data_source),
         BROKEN,
         ResourceKind.DATA_SOURCE,
         NONE,
-        remedies=1,
     ),
 }
+OF_CONTENT = {ResourceKind.VECTOR_INDEX, ResourceKind.KNOWLEDGE_BASE, ResourceKind.DATA_SOURCE}
 SEEN_BY_LISTS = {
     (MISSING, kind) for kind in (ResourceKind.VECTOR_INDEX, ResourceKind.KNOWLEDGE_BASE, ResourceKind.SERVICE_ROLE)
 }
@@ -372,7 +368,8 @@ def is_told_and_brought_back(case: Case, name: str, lives: Lives, tenant_id: str
     (finding, *_) = shown["findings"]
     assert (finding["disagreement"], finding["kind"]) == (case.disagreement, case.kind), shown
     assert finding["harm"] in case.harm
-    assert finding["command"] == f"kbfleet tenant add {tenant_id}"
+    rebuilt = case.kind in OF_CONTENT
+    assert finding["command"] == f"kbfleet tenant {'rebuild' if rebuilt else 'add'} {tenant_id}"
     reported = reconciliation(lives, tenant_id)
     assert finding in reported, reported
     # No other finding contradicts its sentence about answers.
@@ -389,16 +386,18 @@ def is_told_and_brought_back(case: Case, name: str, lives: Lives, tenant_id: str
     assert f"{finding['command']} --stack" in message
 
     # The command is run, and all that was answered from is answered from again.
-    execution = added_once(lives, tenant_id)
-    for _ in range(case.remedies):
-        do_what_it_says(execution, lives, tenant_id)
-        execution = added_once(lives, tenant_id)
+    if rebuilt:
+        added = added_once(lives, tenant_id)
+        assert added.status == "SUCCEEDED" or added.failures[-1][1] == "KnowledgeLost", added.failures
+    execution = lives.fleet.finish(lives.rebuild(tenant_id, keep_hours=0)) if rebuilt else added_once(lives, tenant_id)
     assert execution.status == "SUCCEEDED", (execution.failures[-2:], lives.fleet.tenant(tenant_id))
     lives.fleet.settle(tenant_id)
     lives.fleet.timeline.run_for(SEARCHABLE)
     assert not departures_from_the_bucket(lives.fleet, tenant_id)
     assert kbfleet.bootstrap.registry().get(TenantId(tenant_id)).losses
-    if (case.disagreement, case.kind) in SEEN_BY_LISTS:
+    if rebuilt:
+        what_is_kept_goes(lives, tenant_id)
+    elif (case.disagreement, case.kind) in SEEN_BY_LISTS:
         lives.fleet.invoke("ReconcileFunction", HOURLY)
     assert diagnosis(lives, tenant_id)["well"]
     assert not kbfleet.bootstrap.registry().get(TenantId(tenant_id)).losses
@@ -429,21 +428,14 @@ def a_sync_fails_for_a_changed_role(lives: Lives, tenant_id: str) -> None:
     is_whole(lives, tenant_id)
 
 
-def do_what_it_says(execution: Execution, lives: Lives, tenant_id: str) -> None:
-    """`tenant add` has failed for want of something that only a person can do, and named it."""
-    assert execution.status == "FAILED"
+def what_is_kept_goes(lives: Lives, tenant_id: str) -> None:
+    """What was lost, once nobody answers from it any more."""
+    lives.fleet.timeline.run_for(1_000)
+    lives.fleet.invoke("ReconcileFunction", HOURLY)
+    lives.fleet.finish(*lives.executions("rebuild_tenant", tenant_id))
     tenant = lives.fleet.tenant(tenant_id)
     assert tenant is not None
-    assert tenant.failure is not None
-    assert "DELETE_UNSUCCESSFUL" in tenant.failure.reason or "could not be deleted" in tenant.failure.reason
-    agent, said = lives.client("bedrock-agent"), tenant.failure.reason
-    if "delete that data source" in said:
-        agent.delete_data_source(**lives.data_source(tenant_id))
-    elif "delete that knowledge base" in said:
-        agent.delete_knowledge_base(**lives.knowledge_base(tenant_id))
-    else:
-        assert "then provision the tenant again" in said, said
-    lives.fleet.timeline.run_for(120)
+    assert (tenant.knowledge, tenant.beside) == (2, None)
 
 
 # --- what it costs to look at a loss that stays ---
@@ -520,38 +512,48 @@ def test_a_bucket_and_a_data_source_that_are_lost_together_drop_nothing_unasked(
 
 
 def nothing_is_dropped_unasked(restored: bool, lives: Lives, tenant_id: str) -> None:
-    fleet, go_on = lives.fleet, f"kbfleet sync start {tenant_id} --accept-deletions {ALL}"
+    fleet = lives.fleet
     delete_bucket(fleet, lives.bucket(tenant_id))
     lose(fleet, lives.store, tenant_id, Loss.DATA_SOURCE_RETAINED)
     fleet.invoke("ReconcileFunction", HOURLY)
 
-    for _ in range(2):  # the command of the message, and once more
-        assert added_once(lives, tenant_id).status == "FAILED"
-        tenant = fleet.tenant(tenant_id)
-        assert tenant is not None
-        assert tenant.failure is not None
-        assert tenant.failure.error == "DeletionsHeld"
-        assert f"`{go_on}`" in tenant.failure.reason
-        assert tenant.status == "ACTIVE"
-        assert all(key in search_finds(lives, tenant_id, text) for key, text in DOCUMENTS.items())
-    assert len({each["identity"] for each in published(lives, tenant_id, "Sync Held")}) == 1
-    assert go_on in {each["command"] for each in diagnosis(lives, tenant_id)["findings"]}
-    lives.api("post_sync", tenant_id)  # without accepting, it stays held
-    fleet.settle(tenant_id)
-    assert all(key in search_finds(lives, tenant_id, text) for key, text in DOCUMENTS.items())
-
+    # The command of the message makes the bucket again, and names the other one.
+    added = added_once(lives, tenant_id)
+    assert added.failures[-1] == ("Ensure Data Source", "KnowledgeLost")
+    tenant = fleet.tenant(tenant_id)
+    assert tenant is not None
+    assert tenant.failure is not None
+    assert f"`kbfleet tenant rebuild {tenant_id}`" in tenant.failure.reason
     if restored:
         upload(lives, tenant_id, DOCUMENTS)
-    lives.api("post_sync", tenant_id, body=accepting(ALL))
-    fleet.timeline.run_for(1_200)
+    else:
+        rebuilt_in_vain(lives, tenant_id, "documents would go")
+        lives.api("post_sync", tenant_id)
+        fleet.settle(tenant_id)
+        hold = fleet.sync(tenant_id).hold
+        assert hold is not None
+        lives.api("post_sync", tenant_id, body=accepting(hold.missing))
+        fleet.settle(tenant_id)
+    assert fleet.finish(lives.rebuild(tenant_id, keep_hours=0)).status == "SUCCEEDED"
     fleet.settle(tenant_id)
     fleet.timeline.run_for(SEARCHABLE)
-    assert fleet.sync(tenant_id).hold is None
     assert not departures_from_the_bucket(fleet, tenant_id)
     for key, text in DOCUMENTS.items():
         assert (key in search_finds(lives, tenant_id, text)) is restored
-    fleet.invoke("ReconcileFunction", HOURLY)
+    what_is_kept_goes(lives, tenant_id)
+    added_once(lives, tenant_id)
     assert diagnosis(lives, tenant_id)["well"]
+
+
+def rebuilt_in_vain(lives: Lives, tenant_id: str, why: str) -> None:
+    assert lives.fleet.finish(lives.rebuild(tenant_id, keep_hours=0)).status == "SUCCEEDED"
+    tenant = lives.fleet.tenant(tenant_id)
+    assert tenant is not None
+    assert tenant.knowledge == 1
+    assert tenant.beside is not None
+    assert tenant.beside.comparison is not None
+    assert why in " ".join(tenant.beside.comparison.refusals)
+    assert all(key in search_finds(lives, tenant_id, text) for key, text in DOCUMENTS.items())
 
 
 def test_a_vector_bucket_that_is_lost_is_one_finding_of_the_fleet(tried: Try) -> None:

@@ -154,7 +154,7 @@ def test_the_role_of_a_tenant_without_a_profile_is_what_it_was() -> None:
         assert "vectorIngestionConfiguration" not in made(lives.fleet)[1]
 
 
-def test_another_prompt_of_the_parser_has_everything_read_again_once_somebody_says_so() -> None:
+def test_another_prompt_of_the_parser_has_everything_read_again_by_a_rebuild() -> None:
     with fleet_with_roles("S3_VECTORS") as lives:
         fleet = lives.fleet
         put(fleet, ingestion=READ_BY_A_MODEL, answering=ANSWERING)
@@ -165,21 +165,22 @@ def test_another_prompt_of_the_parser_has_everything_read_again_once_somebody_sa
             "parser": {"kind": "FOUNDATION_MODEL", "model": PARSER, "prompt": "Read every figure."},
         }
         put(fleet, ingestion=again, answering=ANSWERING)
-        assert give(lives)["code"] == "RereadingNotAccepted"
+        refused = give(lives)
+        assert (refused["status"], refused["field"]) == (400, "profile")
+        assert "`kbfleet tenant rebuild acme --profile office-documents`" in refused["detail"]
         assert made(fleet)[1] == before
-        give(lives, accept_rereading=True)
+        rebuilt = fleet.finish(lives.rebuild("acme", profile="office-documents", keep_hours=0))
+        assert rebuilt.status == "SUCCEEDED", rebuilt.failures
         fleet.settle("acme")
-        _, after = made(fleet)
-        assert after["dataSourceId"] != before["dataSourceId"]
-        told = after["vectorIngestionConfiguration"]["parsingConfiguration"]["bedrockFoundationModelConfiguration"]
-        assert told["parsingPrompt"]["parsingPromptText"] == "Read every figure."
         tenant = fleet.tenant("acme")
         assert tenant is not None
-        assert (tenant.status, tenant.profile.version) == (TenantStatus.ACTIVE, 2)
+        read = fleet.client("bedrock-agent").get_data_source(
+            knowledgeBaseId=tenant.knowledge_base_id, dataSourceId=tenant.data_source_id
+        )["dataSource"]
+        told = read["vectorIngestionConfiguration"]["parsingConfiguration"]["bedrockFoundationModelConfiguration"]
+        assert told["parsingPrompt"]["parsingPromptText"] == "Read every figure."
+        assert (tenant.status, tenant.profile.version, tenant.knowledge) == (TenantStatus.ACTIVE, 2, 2)
         lives.ask("acme")
-        # Once is enough.
-        lives.provisioned("acme")
-        assert made(fleet)[1] == after
 
 
 def test_what_somebody_changes_of_the_parser_is_found_and_put_right() -> None:
@@ -213,8 +214,7 @@ def test_a_tenant_without_a_profile_reads_by_no_parser_that_somebody_has_chosen(
         agent.create_data_source(**kept, vectorIngestionConfiguration={"parsingConfiguration": by_a_model})
         fleet.timeline.run_for(600)
         assert not is_well(fleet)
-        lives.provisioned("acme")
-        fleet.settle("acme")
+        lives.read_anew("acme")
         _, after = made(fleet)
         assert "vectorIngestionConfiguration" not in after
         assert is_well(fleet)
@@ -230,7 +230,7 @@ def test_an_update_that_is_taken_back_and_made_again_leaves_each_tenant_its_prof
         table: Any = fleet.client("dynamodb")
         (name,) = table.list_tables()["TableNames"]
         key = {"PK": {"S": "TENANT#acme"}, "SK": {"S": "PROFILE"}}
-        unknown = "REMOVE profile, queue, queue_position, read_again_since"
+        unknown = "REMOVE profile, queue, queue_position"
         table.update_item(TableName=name, Key=key, UpdateExpression=unknown)
         lives.provisioned("acme")
         tenant = fleet.tenant("acme")

@@ -31,7 +31,6 @@ _STATUS: tuple[tuple[type[errors.KbfleetError], HTTPStatus], ...] = (
     (errors.QuestionNotFound, HTTPStatus.NOT_FOUND),
     (errors.TenantBusy, HTTPStatus.CONFLICT),
     (errors.NothingBeside, HTTPStatus.CONFLICT),
-    (errors.RereadingNotAccepted, HTTPStatus.CONFLICT),
     (errors.TenantNotActive, HTTPStatus.CONFLICT),
     (errors.OffboardingBegun, HTTPStatus.CONFLICT),
     (errors.DeletionsNotSeen, HTTPStatus.CONFLICT),

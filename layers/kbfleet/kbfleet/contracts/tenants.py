@@ -31,15 +31,13 @@ MOST_DOCUMENTS = 2**53
 
 class ProvisionRequest(Contract):
     """Body of `PUT /tenants/{tenant_id}`. `knowledge_store` is one of those that the stack offers. `profile` is taken
-    in its newest version; where another parser's model or prompt has all documents of the tenant read again, it cannot
-    be asked meanwhile, and `accept_rereading` says that this may be. With `must_exist`, only an existing tenant is
-    changed, and none is added."""
+    in its newest version; an existing tenant takes only one by which its documents are read as they were, and another
+    by a rebuild. With `must_exist`, only an existing tenant is changed, and none is added."""
 
     name: DisplayName | None = None
     knowledge_store: str | None = Field(default=None, max_length=64)
     tier: Tier | None = None
     profile: ProfileName | None = None
-    accept_rereading: bool = Field(default=False, strict=True)
     must_exist: bool = Field(default=False, strict=True)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from kbfleet.domain.bounds import fitting, size
 from kbfleet.domain.deletions import HoldReason, SyncHeld
 from kbfleet.domain.diagnosis import THE_FLEET, Diagnosis, FleetDiagnosis
+from kbfleet.domain.errors import KnowledgeLost
 from kbfleet.domain.failed_documents import (
     SET_ASIDE_AFTER,
     FailureReport,
@@ -370,30 +371,44 @@ def _by_reason(documents: Sequence[ReportedDocument]) -> tuple[Reason, ...]:
     )
 
 
+def repair_of_workflow(failure: WorkflowFailure) -> str:
+    """The command of `kbfleet` that goes on where an execution has ended; or, where what was read of the documents is
+    gone, that has them read anew."""
+    if failure.error == KnowledgeLost.__name__:
+        return "tenant rebuild"
+    return _VERBS[failure.workflow]
+
+
+_VERBS = {
+    Workflow.PROVISION_TENANT: "tenant add",
+    Workflow.OFFBOARD_TENANT: "tenant offboard",
+    Workflow.REBUILD_TENANT: "tenant rebuild",
+}
+
+
 def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: Deployment) -> Alert:
     """What to say when a provisioning ended without an active tenant, an offboarding with something left, or a rebuild
     without a verdict."""
-    done, verb, advice, harm = {
+    done, advice, harm = {
         Workflow.PROVISION_TENANT: (
             "provisioning",
-            "tenant add",
             "Nothing that was made is lost. Remove the cause; then this continues where it stopped:",
             Harm.UNKNOWN,
         ),
         Workflow.OFFBOARD_TENANT: (
             "offboarding",
-            "tenant offboard",
             "The tenant is out of service, but not everything is deleted. Remove the cause; then this takes up where "
             "it stopped:",
             None,
         ),
         Workflow.REBUILD_TENANT: (
             "rebuilding",
-            "tenant rebuild",
             "The tenant is answered as before. Remove the cause; then this continues where it stopped:",
             Harm.MACHINERY_ONLY,
         ),
     }[failure.workflow]
+    if failure.error == KnowledgeLost.__name__:
+        advice, harm = "No other cause need be removed. This reads all of the tenant's documents anew:", Harm.UNKNOWN
     return Alert(
         identity=failure.execution,
         severity=Severity.BROKEN,
@@ -402,7 +417,7 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
         facts=(("Tenant", str(tenant_id)), ("Step", failure.step), ("Error", failure.error)),
         reasons=(Reason(failure.reason),),
         advice=advice,
-        command=deployment.command(verb, tenant_id),
+        command=deployment.command(repair_of_workflow(failure), tenant_id),
         links=(
             deployment.execution_link(failure.execution),
             deployment.runbook_link(f"{done}-failed"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from kbfleet.domain.questions import QuestionId
 from kbfleet.domain.sync import Sync
@@ -14,6 +15,16 @@ NAMED_QUESTIONS = 20
 LAGS_AT_MOST = timedelta(minutes=15)
 """By which the last job of a candidate may have begun before that of the live one. Where changes never rest, one of the
 two is always behind; what it lacks is in its queue."""
+
+
+class Standing(Enum):
+    """What is left of the live knowledge when a candidate is to take its place."""
+
+    LIVES = auto()
+    BEREFT = auto()
+    """What was read before may still be answered from, and nobody brings it up to date: its data source is gone."""
+    GONE = auto()
+    """Nothing can be answered from it, or nearly nothing: it was lost, or lost and refilled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +87,21 @@ def compared(
     candidate_documents: int | None,
     asked: Iterable[AskedOfBoth],
     tolerance: int,
-    lives: bool = True,
+    standing: Standing = Standing.LIVES,
+    going: int = 0,
 ) -> Comparison:
     """
     Args:
         live_documents, candidate_documents: see `answered_documents`.
         tolerance: in percentage points.
-        lives: whether the live one can be asked at all. If not, whatever the candidate answers is more.
+        standing: if nothing lives, whatever the candidate answers is more; but not where all would go unasked.
+        going: of one that is bereft: see `going_unasked`.
     """
     of_both = list(asked)
     candidate = Measure(candidate_documents, len(of_both), sum(each.candidate for each in of_both))
-    if not lives:
+    if standing is Standing.BEREFT:
+        return Comparison(at, candidate, refusals=(_GOING.format(going=going),) if going else ())
+    if standing is Standing.GONE:
         return Comparison(at, candidate)
     live = Measure(live_documents, len(of_both), sum(bool(each.live) for each in of_both))
     worse = tuple(each.question_id for each in of_both if each.live and not each.candidate)
@@ -99,6 +114,12 @@ def compared(
         better[:NAMED_QUESTIONS],
         tuple(_refusals(live, candidate, tolerance)),
     )
+
+
+_GOING = (
+    "Of what is still answered from, {going:,} documents would go, which the bucket has no more. Put them back; or, if "
+    "they are to go, sync, and accept what is held then. After that, rebuild again."
+)
 
 
 def _refusals(live: Measure, candidate: Measure, tolerance: int) -> Iterable[str]:
@@ -127,6 +148,24 @@ def answered_documents(sync: Sync, data_source_id: str | None) -> int | None:
         return None
     left_out = sync.documents_left_out if sync.documents_left_out is not None else of.left_out
     return max(0, of.documents - left_out)
+
+
+def going_unasked(
+    live: Sync, live_documents: int | None, candidate: int | None, bucket_made_at: datetime | None
+) -> int:
+    """How many documents that are answered from would go with a knowledge whose data source is gone, although nobody
+    has accepted that: those for which its sync is held; and where its bucket holds nothing, or was made anew since they
+    were read, those that the candidate has less.
+
+    Args:
+        live_documents, candidate: from how many documents each answers.
+    """
+    held = live.hold.missing if live.hold is not None else 0
+    read = live.answered_from
+    remade = bucket_made_at is not None and read is not None and bucket_made_at > read.read_until
+    fewer = (live_documents or 0) - (candidate or 0) if remade or not candidate else 0
+    going = max(held, fewer)
+    return going if going > live.accepted else 0
 
 
 def is_complete(candidate: Sync, data_source_id: str, live: Sync) -> bool:

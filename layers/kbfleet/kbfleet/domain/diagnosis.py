@@ -117,7 +117,6 @@ def diagnose(facts: TenantFacts) -> tuple[Finding, ...]:
     if facts.tenant.status not in SETTLED:
         return ()
     wrong = list(_wrong(facts))
-    # What is made anew then is read anew, from a bucket that holds nothing.
     content = any(finding.holds_content for finding in wrong)
     found = [
         replace(
@@ -155,7 +154,8 @@ def _wrong(facts: TenantFacts) -> Iterator[Finding]:
     never_made = {
         ResourceKind.BUCKET: tenant.bucket_name is None,
         ResourceKind.SERVICE_ROLE: tenant.knowledge_base_id is None,
-        ResourceKind.VECTOR_INDEX: tenant.knowledge_store_reference is None,
+        # Nothing has been read into it: provisioning makes it again.
+        ResourceKind.VECTOR_INDEX: tenant.knowledge_base_id is None,
         # It is among the last that a provisioning makes, and no record names it.
         ResourceKind.USAGE_KEY: tenant.status is TenantStatus.FAILED,
     }

@@ -139,8 +139,8 @@ _WORDS: Mapping[DocumentFault, tuple[str, str]] = MappingProxyType(
         DocumentFault.CUT: ("Its end is missing: not all of it was uploaded.", "Upload the whole file again."),
         DocumentFault.SCAN: (
             "It seems to be a scan: pages that are pictures, without text.",
-            "Have the text recognized (OCR), and upload the result; or give the tenant a profile whose parser is a "
-            "model.",
+            "Have the text recognized (OCR), and upload the result; or rebuild the tenant by a profile whose parser "
+            "is a model.",
         ),
         DocumentFault.BLANK: ("It holds nothing but blanks.", "Upload it with its text, or delete it."),
         DocumentFault.NO_TEXT: (

@@ -136,11 +136,6 @@ class TenantClaimMissing(KbfleetError):
 # --- the tenant is not in a state for this -------------------------------------------------------
 
 
-class RereadingNotAccepted(KbfleetError):
-    """A profile would have all documents of a tenant read again, during which it cannot be asked; nobody has said yet
-    that they may be."""
-
-
 class CandidateNotIngested(KbfleetError):
     """A candidate's documents could not be read, or not in time: there is nothing to compare."""
 
@@ -197,9 +192,9 @@ class DeletionsNotSeen(KbfleetError):
     """Somebody accepts what a held sync would delete, but that is more by now than they have seen."""
 
 
-class DeletionsHeld(KbfleetError):
-    """What the tenant is answered from is not deleted before somebody says so: what was read of its documents would be
-    dropped, to be read anew from a bucket that may not hold them."""
+class KnowledgeLost(KbfleetError):
+    """What was read of a tenant's documents is gone, or cannot be used any more. Nothing is made in its place: that
+    would hold nothing, and say so to nobody. A rebuild reads all documents anew."""
 
 
 class ConcurrentUpdate(KbfleetError):

@@ -94,6 +94,9 @@ class UnseenSince:
     since: datetime
 
 
+REBUILDING = "tenant rebuild"
+"""The command of `kbfleet` by which all documents of a tenant are read anew."""
+
 NOWHERE = ""
 """Where a knowledge base keeps its vectors that names an index of no store of this stack."""
 
@@ -107,7 +110,7 @@ class Finding:
         taken_up: whether an unexplained resource is of the life that `tenant add` would provision. What another life
             has left is not, nor what a tenant that is in service does not use.
         seen: how askers are hurt, where somebody has looked; else it follows from what is wrong.
-        answers_go: of a bucket, whether its repair takes away what is still answered from, since that is lost as well.
+        answers_go: of a bucket, whether what was read of its documents is lost as well.
         hold: of what is held, why.
         shared: whether it is the whole fleet's: see `SharedLoss`.
     """
@@ -162,17 +165,16 @@ class Finding:
 
     @property
     def holds_content(self) -> bool:
-        """Whether what was read of the documents is lost, and the command has it read anew."""
-        return self.disagreement in {Disagreement.MISSING, Disagreement.EMPTIED} and self.kind in _HOLDING_CONTENT
+        """Whether what was read of the documents is lost, or of no use, and the command has it read anew."""
+        lost = {Disagreement.MISSING, Disagreement.EMPTIED, Disagreement.BROKEN}
+        return self.disagreement in lost and self.kind in _HOLDING_CONTENT
 
     @property
     def before(self) -> str:
         """What must be done, or known, before the command; empty if nothing must."""
         if self.loses_the_documents:
             gone = "Its documents are gone with it: only a backup brings them back, so look for that first."
-            if self.answers_go:
-                return f"{gone} What may still be answered from goes with the command: have the backup at hand."
-            return f"{gone} Answers still come from what was read of them before."
+            return gone if self.answers_go else f"{gone} Answers still come from what was read of them before."
         return ""
 
     @property
@@ -185,6 +187,8 @@ class Finding:
             return "tenant show"
         if self.hold is not None:
             return "sync start"
+        if self.holds_content:
+            return REBUILDING
         return "tenant add" if self.disagreement in _REPAIRED_BY_ADDING else ""
 
     @property
@@ -195,15 +199,15 @@ class Finding:
         return f"kbfleet {self.command} {self.tenant_id}" if self.command else ""
 
     @property
-    def repaired_by_adding(self) -> bool:
-        """Whether `tenant add` brings back what is wanted for, or sets it right."""
-        return self.command == "tenant add"
+    def repairable(self) -> bool:
+        """Whether its command brings back what is wanted for, or sets it right."""
+        return self.command in {"tenant add", REBUILDING}
 
     @property
     def hurts(self) -> bool:
         """Whether people are told of it by an incident of its tenant's knowledge. Of a sync that is held they have
         heard when it was, and of what is the fleet's, once."""
-        harmful = self.repaired_by_adding and self.harm is not Harm.MACHINERY_ONLY
+        harmful = self.repairable and self.harm is not Harm.MACHINERY_ONLY
         return harmful or self.disagreement is Disagreement.UNSEEN
 
     @property
@@ -212,7 +216,6 @@ class Finding:
 
     @property
     def _what_to_run(self) -> str:
-        add = f"`kbfleet tenant add {self.tenant_id}`"
         if self.shared:
             return SharedLoss(self.kind, self.name).advice
         if self.hold is not None:
@@ -231,7 +234,7 @@ class Finding:
                     f"that failed; `kbfleet tenant offboard {self.tenant_id}` deletes it now."
                 )
         if self.command:
-            return f"{add} {self._does}."
+            return f"`{self.whole_command}` {self._does}."
         return self._of_what_is_left
 
     @property
@@ -242,15 +245,12 @@ class Finding:
     @property
     def _does(self) -> str:
         match self.disagreement:
+            case _ if self.holds_content:
+                return "reads all documents anew into another knowledge base, which answers once it has them all"
             case Disagreement.MISSING if self.loses_the_documents:
-                kept = "" if self.answers_go else ", and takes nothing out of the answers"
-                return f"makes it again, empty{kept}; then upload the documents"
-            case Disagreement.MISSING if self.kind in _HOLDING_CONTENT:
-                return "makes it again, and reads all documents anew"
+                return "makes it again, empty, and takes nothing out of the answers; then upload the documents"
             case Disagreement.MISSING:
                 return "makes it again"
-            case Disagreement.EMPTIED:
-                return "reads all documents anew"
             case Disagreement.CHANGED:
                 return "sets it again as it should be"
             case Disagreement.STUCK:
@@ -353,7 +353,7 @@ class SharedLoss:
     @property
     def _does(self) -> str:
         if self.kind is ResourceKind.KNOWLEDGE_STORE:
-            return "makes each tenant's index again, and reads all documents anew"
+            return "reads all documents of each tenant anew"
         return "brings back what tenants still lack"
 
 

@@ -45,6 +45,15 @@ class KnowledgeBaseStatus(AwsStatus):
         passing = {KnowledgeBaseStatus.CREATING, KnowledgeBaseStatus.UPDATING, KnowledgeBaseStatus.DELETING}
         return self in passing | {KnowledgeBaseStatus.UNKNOWN}
 
+    @property
+    def of_no_use(self) -> bool:
+        """Whether nothing can be had of it any more, nor will be."""
+        return self in {
+            KnowledgeBaseStatus.FAILED,
+            KnowledgeBaseStatus.DELETING,
+            KnowledgeBaseStatus.DELETE_UNSUCCESSFUL,
+        }
+
 
 class KnowledgeBaseKind(StrEnum):
     """Source: botocore service model of bedrock-agent, shape KnowledgeBaseType; only the kinds that kbfleet makes."""

@@ -31,9 +31,7 @@ class KnowledgeRecord:
     drift: tuple[str, ...] = ()
     index_made_at: datetime | None = None
     data_source_made_at: datetime | None = None
-    emptied_seen_at: datetime | None = None
     knowledge_base_alone: bool | None = None
-    read_again_since: datetime | None = None
 
 
 class Role(StrEnum):

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kbfleet.domain.comparison import Comparison
-from kbfleet.domain.errors import LeaseLost, NothingBeside, TenantBusy, TenantNotActive
+from kbfleet.domain.errors import KnowledgeLost, LeaseLost, NothingBeside, TenantBusy, TenantNotActive
 from kbfleet.domain.knowledges import Beside, RebuildPlan, Role
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant import ProvisioningReservation, Tenant
@@ -75,15 +75,16 @@ class RebuildReservation(ProvisioningReservation):
 
 
 def requested(tenant: Tenant, plan: RebuildPlan, now: datetime) -> Tenant:
-    """Another knowledge is to be built. One that is kept for a rollback leaves first; a candidate that is built so is
-    gone on with. Unchanged while a rebuild that is wanted so is at work.
+    """Another knowledge is to be built. One that is kept for a rollback leaves first, and so does a candidate that is
+    lost; another that is built so is gone on with. Unchanged while a rebuild that is wanted so is at work.
 
     Raises:
         TenantNotActive: there is nothing to rebuild, or the tenant is out of service.
         TenantBusy: an execution has the tenant; or another candidate is being built.
     """
     tenant.in_service()
-    if tenant.status is not TenantStatus.ACTIVE:
+    failed_later = tenant.status is TenantStatus.FAILED and tenant.knowledge_base_id is not None
+    if tenant.status is not TenantStatus.ACTIVE and not failed_later:
         raise TenantNotActive(
             f"Tenant {tenant.tenant_id} is {tenant.status}: there is nothing to rebuild.",
             remedy=f"Run `kbfleet tenant add {tenant.tenant_id}` first.",
@@ -101,11 +102,16 @@ def requested(tenant: Tenant, plan: RebuildPlan, now: datetime) -> Tenant:
     tenant.not_leased_by_another(None, now)
     if beside is None:
         return _written(_with_candidate(tenant, plan, now), now)
-    if beside.role is Role.CANDIDATE:
+    if beside.role is Role.CANDIDATE and not _is_lost(beside):
         anew = replace(beside, plan=plan, keep_until=None, comparison=None, failure=None)
         return _written(replace(tenant, beside=anew), now)
     leaving = _leaving(beside, now, following=plan)
     return tenant if leaving == beside else _written(replace(tenant, beside=leaving), now)
+
+
+def _is_lost(candidate: Beside) -> bool:
+    """Whether what was read into it is gone: it cannot be gone on with, and another takes its place."""
+    return candidate.failure is not None and candidate.failure.error == KnowledgeLost.__name__
 
 
 def _with_candidate(tenant: Tenant, plan: RebuildPlan, now: datetime) -> Tenant:

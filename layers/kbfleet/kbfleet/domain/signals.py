@@ -17,13 +17,13 @@ from kbfleet.domain.alert import (
     loss_alert,
     question_alert,
     repair_of_ingestion,
+    repair_of_workflow,
     retry_alert,
     shared_loss_alert,
     workflow_alert,
 )
 from kbfleet.domain.deletions import SyncHeld
 from kbfleet.domain.diagnosis import THE_FLEET, Diagnosis, FleetDiagnosis
-from kbfleet.domain.errors import DeletionsHeld
 from kbfleet.domain.failed_documents import FailureReport, RetryReport
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Failure, Signal
@@ -45,11 +45,6 @@ _ISOLATION = "isolation"
 _KNOWLEDGE = "knowledge"
 _FLEET = "fleet"
 _QUESTIONS = "questions"
-_VERBS = {
-    Workflow.PROVISION_TENANT: "tenant add",
-    Workflow.OFFBOARD_TENANT: "tenant offboard",
-    Workflow.REBUILD_TENANT: "tenant rebuild",
-}
 
 
 def of_ingestion(change: JobStateChange, deployment: Deployment, *, harm: Harm = Harm.UNKNOWN) -> tuple[Signal, ...]:
@@ -125,12 +120,10 @@ def _failure_of_documents(
 
 
 def of_workflow_failure(tenant_id: TenantId, failed: WorkflowFailure, deployment: Deployment) -> tuple[Signal, ...]:
-    """A provisioning or an offboarding that did not reach its end. Of one that stopped so that nothing is deleted
-    unasked, people hear by the sync that is held, with the command that goes on."""
-    if failed.error == DeletionsHeld.__name__:
-        return ()
+    """A provisioning, an offboarding or a rebuild that did not reach its end."""
     cause = root_cause(failed.workflow, failed.reason, tenant=str(tenant_id), error=failed.error)
-    failure = Failure((cause,), workflow_alert(tenant_id, failed, deployment), _VERBS[failed.workflow])
+    alert, verb = workflow_alert(tenant_id, failed, deployment), repair_of_workflow(failed)
+    failure = Failure((cause,), alert, verb)
     return (Signal(failed.execution, str(tenant_id), _CONCERNS[failed.workflow], failed.at, failure),)
 
 

@@ -521,36 +521,6 @@ class Sync:
         hold = Hold(reason, missing, self.answered_from.answered, since, now)
         return replace(self._off_the_queue(), hold=hold, after_hold=True, waiters=())
 
-    def held_from_reading_anew(self, data_source_id: str, bucket_made_at: datetime | None, now: datetime) -> Sync:
-        """Its data source is gone, and everything would be dropped, to be read anew from the bucket. That is held as a
-        sync is: where one is held already, and where the bucket was made anew since the documents were read, of which
-        it then holds none. Unchanged where that is known, or accepted, or nothing is answered from. Nobody waits in it
-        who could be answered: whoever asks has the tenant's lease.
-
-        Args:
-            data_source_id: the one that is gone.
-            bucket_made_at: when the bucket was last made anew, if it was.
-        """
-        of = self._answered_from_at_least()
-        if of is None or of.data_source_id != data_source_id or self.hold is not None:
-            return self
-        if bucket_made_at is None or bucket_made_at <= of.read_until or of.answered <= self.accepted:
-            return self
-        hold = Hold(HoldReason.REPLACED, of.answered, of.answered, now, now)
-        return replace(self._off_the_queue(), hold=hold, after_hold=True)
-
-    def _answered_from_at_least(self) -> AnsweredFrom | None:
-        """Of one that was synced before kbfleet kept it, one document is taken for certain."""
-        if not self.unrecalled or self.synced_data_source_id is None or self.synced_at is None:
-            return self.answered_from
-        return AnsweredFrom(self.synced_data_source_id, 1, self.synced_at, self.synced_at)
-
-    def holds_back(self, data_source_id: str) -> bool:
-        """Whether nothing may be dropped of what that data source has read before somebody accepts it."""
-        of = self._answered_from_at_least()
-        own = of is not None and of.data_source_id == data_source_id
-        return own and self.hold is not None and self.hold.missing > self.accepted
-
     def accepting(self, deletions: int) -> Sync:
         """Somebody has seen that so many documents would be deleted, and wants the sync all the same. It holds until
         the next job that counts; what is missing beside it is held anew. Unchanged where no sync is held.

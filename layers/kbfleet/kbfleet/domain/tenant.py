@@ -108,9 +108,8 @@ class Tenant:
     it does some minutes later; `None` where that was before it was kept.
 
     `index_made_at` and `data_source_made_at` are when AWS made the two: see `content_lost`; `None` where there is none,
-    or it was not kept yet. `emptied_seen_at` is when an examination last found nothing in its knowledge base although
-    documents had been brought into it. `bucket_made_at` is when the tenant's bucket was last made anew, in place of one
-    that it had had: what was in that is gone, and may still be answered from.
+    or it was not kept yet. `bucket_made_at` is when the tenant's bucket was last made anew, in place of one that it had
+    had: what was in that is gone, and may still be answered from.
 
     `knowledge_base_alone` is whether no knowledge base of the tenant can be there but the recorded one: `False` from
     before one is asked for until its id is recorded, and after an answer that was lost; `None` where that was not kept
@@ -118,8 +117,7 @@ class Tenant:
     tenant's key, for the same reason; `None` while there is none, or where it was not kept yet.
 
     `profile` says how its documents become knowledge, and how its questions are answered; a record from before there
-    were profiles has `default`. `read_again_since` is when it was last given a profile by which its documents are read
-    otherwise: what a data source from before that has brought counts as lost.
+    were profiles has `default`.
     """
 
     tenant_id: TenantId
@@ -154,11 +152,9 @@ class Tenant:
     index_made_at: datetime | None = None
     data_source_made_at: datetime | None = None
     bucket_made_at: datetime | None = None
-    emptied_seen_at: datetime | None = None
     knowledge_base_alone: bool | None = None
     usage_key_id: str | None = None
     profile: ProfileReference = BY_THE_STACK
-    read_again_since: datetime | None = None
     beside: Beside | None = None
     last_knowledge: int = 1
 
@@ -442,12 +438,6 @@ class Tenant:
     def has_lost_its_bucket(self, now: datetime) -> bool:
         """Whether it had one, when none shows: one that was just made may not show everywhere yet."""
         return self.bucket_name is not None and now > self.created_at + BUCKET_SETTLES_WITHIN
-
-    def without_content(self, now: datetime) -> Tenant:
-        """There is nothing to ask until its documents have been synced anew. What is beside answers nobody."""
-        if self.is_seen_from_beside:
-            return self
-        return self if self.status is TenantStatus.SUSPENDED else self.with_status(TenantStatus.PROVISIONING, now)
 
     def bucket_may_appear(self, now: datetime) -> bool:
         """Whether a bucket that nobody sees may have been made so late that it does not show yet. Nothing is made for a

@@ -11,12 +11,11 @@ from kbfleet.domain.errors import (
     AccessRefused,
     AwsRefusal,
     ConcurrentUpdate,
-    DeletionsHeld,
     ResourceMissing,
     Retryable,
 )
 from kbfleet.domain.sync import SyncState
-from kbfleet.usecases.ingestion import nobody_is_dismissed, save_sync, update_sync
+from kbfleet.usecases.ingestion import save_sync, update_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -244,29 +243,3 @@ def _concluded(
         except ConcurrentUpdate:
             continue
     raise ConcurrentUpdate(f"The ledger entry of tenant {knowledge.life} changed {_ATTEMPTS} times in a check.")
-
-
-def require_nothing_held(tenant: Tenant, *, ledger: SyncLedger, announcements: Announcements, clock: Clock) -> None:
-    """What the tenant's data source has read may be dropped, to be read anew: the data source is gone, and its vectors
-    may still be answered from. People hear of it where that is held.
-
-    Raises:
-        DeletionsHeld: naming the command that goes on.
-        ConcurrentUpdate: others were faster again and again.
-    """
-    data_source_id = tenant.data_source_id
-    if data_source_id is None:
-        return
-    entry = _concluded(
-        tenant,
-        lambda sync: sync.held_from_reading_anew(data_source_id, tenant.bucket_made_at, clock.now()),
-        ledger=ledger,
-        announcements=announcements,
-        answer=nobody_is_dismissed,
-    )
-    if entry.hold is not None and entry.holds_back(data_source_id):
-        raise DeletionsHeld(
-            f"The data source of tenant {tenant.tenant_id} is gone. To make another one drops what is answered from. "
-            f"{entry.hold.sentence}",
-            remedy=f"{entry.hold.way_out} `{entry.hold.command(tenant.tenant_id)}`.",
-        )

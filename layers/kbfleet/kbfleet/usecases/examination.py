@@ -19,7 +19,7 @@ from kbfleet.domain.diagnosis import (
 )
 from kbfleet.domain.document_trace import SEARCHABLE_WITHIN
 from kbfleet.domain.errors import ConcurrentUpdate, KbfleetError, NotReadyYet
-from kbfleet.domain.finding import KINDS, Disagreement, Drift, Fact, ResourceKind, UnseenSince
+from kbfleet.domain.finding import KINDS, Drift, Fact, ResourceKind, UnseenSince
 from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, KnowledgeBaseStatus, content_lost
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
@@ -159,8 +159,6 @@ class TenantExamination:
                 return True
             seen_at = self.clock.now() if diagnosis.losses or stored.within else None
             noted = replace(stored, losses=diagnosis.losses, unseen=unseen, found_at=seen_at)
-            if any(loss.disagreement is Disagreement.EMPTIED and loss not in stored.losses for loss in noted.losses):
-                noted = replace(noted, emptied_seen_at=diagnosis.at)
             with suppress(ConcurrentUpdate):
                 self.registry.replace(noted, fence=stored.fence)
                 return True

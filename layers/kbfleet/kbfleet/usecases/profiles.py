@@ -10,7 +10,6 @@ from kbfleet.domain.profile_rules import refusals, require_allowed
 from kbfleet.domain.profiles import (
     DEFAULT_PROFILE,
     MAX_VERSION,
-    Effect,
     ProfileReference,
     changes,
     default_ingestion,
@@ -148,37 +147,24 @@ def require_takeable(wanted: ProfileReference, existing: Tenant | None, profiles
 
     Raises:
         ProfileNotFound.
-        InvalidInput: it needs a rebuild of what the tenant has.
+        InvalidInput: the tenant's documents have been read otherwise than by it.
     """
     store = profiles.store_type(wanted)
-    of_the_tenant = existing.knowledge_store if existing is not None else None
-    if existing is not None and existing.knowledge_base_id is not None and store in {None, of_the_tenant}:
+    if existing is None or existing.knowledge_base_id is None:
+        return store
+    if store in {None, existing.knowledge_store}:
         before, after = (profiles.ingestion_of(each, existing.knowledge_store) for each in (existing.profile, wanted))
-        _require_no_rebuild(wanted, before, after)
-    return store
-
-
-def _require_no_rebuild(wanted: ProfileReference, before: Ingestion, after: Ingestion) -> None:
-    """Raises: InvalidInput."""
-    immutable = [each.field for each in ingestion_changes(before, after) if each.effect is Effect.REBUILD]
-    if immutable:
+        otherwise = ", ".join(each.field for each in ingestion_changes(before, after))
+    else:
+        otherwise = "ingestion.knowledge_store"
+    if otherwise:
         raise InvalidInput(
             "profile",
-            f"{wanted} needs a rebuild: Bedrock cannot change {', '.join(immutable)} of a tenant that there is.",
-            remedy="Offboard the tenant and add it anew with that profile, or choose one that differs in how questions "
-            "are answered, or in its parser's model or prompt, only.",
+            f"{wanted} reads documents otherwise than tenant {existing.tenant_id}'s are read: by {otherwise}.",
+            remedy=f"Run `kbfleet tenant rebuild {existing.tenant_id} --profile {wanted.name}`: it reads them anew "
+            "beside what answers; or choose a profile that differs in how questions are answered only.",
         )
-
-
-def reads_otherwise(before: ProfileReference, after: ProfileReference, tenant: Tenant, profiles: Profiles) -> bool:
-    """Whether documents that were read by the one must be read again by the other.
-
-    Raises: ProfileNotFound.
-    """
-    if before == after or tenant.knowledge_base_id is None:
-        return False
-    ingestions = (profiles.ingestion_of(each, tenant.knowledge_store) for each in (before, after))
-    return bool(ingestion_changes(*ingestions))
+    return store
 
 
 def put_version(wanted: Profile, *, catalogue: ProfileCatalogue, offer: StackOffer) -> Profile:

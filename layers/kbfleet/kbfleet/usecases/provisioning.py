@@ -18,13 +18,12 @@ from kbfleet.domain.errors import (
     CapacityExceeded,
     ConcurrentUpdate,
     DataSourceFailed,
-    DeletionsHeld,
     InvalidInput,
     KnowledgeBaseNotOurs,
+    KnowledgeLost,
     KnowledgeStoreNotOffered,
     LeaseLost,
     NotReadyYet,
-    RereadingNotAccepted,
     ResourceConflict,
     ResourceMissing,
     Retryable,
@@ -34,8 +33,6 @@ from kbfleet.domain.errors import (
     TenantNotFound,
     Throttled,
 )
-from kbfleet.domain.finding import ResourceKind
-from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.isolation import SeenIn
 from kbfleet.domain.knowledge_base import (
@@ -45,7 +42,6 @@ from kbfleet.domain.knowledge_base import (
     KnowledgeBaseState,
     KnowledgeBaseStatus,
     client_token,
-    content_lost,
     with_drift_of_data_source,
 )
 from kbfleet.domain.knowledges import Role
@@ -54,15 +50,14 @@ from kbfleet.domain.profiles import BY_THE_STACK
 from kbfleet.domain.service_role import settling
 from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Priority, Sync, SyncState
-from kbfleet.domain.tenant import ProvisioningRequest, ProvisioningReservation, Tenant
+from kbfleet.domain.tenant import ProvisioningReservation, Tenant
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.capacity import beside_live_ones, count_rooms
-from kbfleet.usecases.data_sources import DataSources, data_sources_of, delete_data_source
-from kbfleet.usecases.deletion_checks import require_nothing_held
+from kbfleet.usecases.data_sources import data_sources_of, delete_data_source
 from kbfleet.usecases.ingestion import update_sync
 from kbfleet.usecases.isolation import announce_breach, failing_those_who_wait
-from kbfleet.usecases.profiles import reads_otherwise, require_takeable
+from kbfleet.usecases.profiles import require_takeable
 from kbfleet.usecases.reservations import (
     announce_left_over,
     announce_status,
@@ -85,9 +80,8 @@ if TYPE_CHECKING:
     from kbfleet.domain.capacity import Room
     from kbfleet.domain.knowledge_base import DataSource, KnowledgeBase
     from kbfleet.domain.names import ResourceNames, TenantId
-    from kbfleet.domain.profiles import ProfileReference
     from kbfleet.domain.sync import Waiter
-    from kbfleet.domain.tenant import Reservation
+    from kbfleet.domain.tenant import ProvisioningRequest, Reservation
     from kbfleet.domain.usage_plan import Tier
     from kbfleet.domain.workflow import WorkflowFailure
     from kbfleet.ports import (
@@ -117,9 +111,6 @@ OUTLIVED_BY_AT_MOST = timedelta(seconds=40)
 """By how much a function can outlive its execution that was stopped: it runs for 30 seconds at most (template.yaml).
 One that begins later finds that the lease has passed on."""
 
-_EXECUTION_BEGINS = timedelta(minutes=2)
-"""After it was started, at most, until it has its tenant's lease. Ours."""
-
 # --- before the state machine --------------------------------------------------------------------
 
 
@@ -133,7 +124,6 @@ def start_provisioning(
     profiles: Profiles | None = None,
     occurrence: str | None = None,
     must_exist: bool = False,
-    accept_rereading: bool = False,
     fence: int | None = None,
 ) -> Execution:
     """Starts an execution, or gives the one that is converging the tenant already.
@@ -143,13 +133,12 @@ def start_provisioning(
         occurrence: what the request is known by, such as an event's id: the same one starts one execution, however
             often it is delivered.
         must_exist: whether the request is to change a tenant only, not to add one.
-        accept_rereading: whether all documents may be read again for another profile.
         fence: of the record for which it is wanted; if it is another one, somebody has worked at the tenant since.
 
     Raises:
         ConcurrentUpdate: it is wanted for a record that is not there any more.
         KnowledgeStoreNotOffered, TenantOffboarding, ProfileNotFound: before anything is written.
-        InvalidInput, RereadingNotAccepted: the profile cannot be taken up; also before anything is written.
+        InvalidInput: the profile cannot be taken up; also before anything is written.
         TenantNotFound, TenantOffboarded: there is no such tenant, or no more, although there must be.
         TenantBusy: the execution that is converging it does so for another tier or name.
     """
@@ -164,8 +153,6 @@ def start_provisioning(
         raise TenantNotFound.of(request.tenant_id)
     _offered_store(request, existing, stores, profiles)
     _require_no_candidate(request, existing)
-    if existing is not None and request.profile is not None and profiles is not None and not accept_rereading:
-        _require_nothing_read_again(existing, request.profile, profiles)
     now = clock.now()
     if existing is not None:
         existing.not_leaving()
@@ -208,40 +195,6 @@ def _require_unchanged(stored: Tenant | None, tenant_id: TenantId, fence: int) -
         raise ConcurrentUpdate(f"Somebody has worked at tenant {tenant_id} in between.")
 
 
-def go_on_with_deletions(
-    tenant_id: TenantId,
-    accepted_deletions: int,
-    *,
-    registry: TenantRegistry,
-    ledger: SyncLedger,
-    executions: Executions,
-    stores: Stores,
-    clock: Clock,
-) -> Sync | None:
-    """Somebody accepts what the tenant's last execution has stopped for: another one is started, which reads everything
-    anew. It may be repeated, after whatever kept it from its end.
-
-    Returns: the entry, with a sync requested; `None` if the last execution did not stop for that.
-
-    Raises:
-        TenantNotFound, TenantNotActive, DeletionsNotSeen; and as `start_provisioning`.
-    """
-    tenant = registry.get(tenant_id)
-    if tenant.failure is None or tenant.failure.error != DeletionsHeld.__name__:
-        return None
-    tenant.in_service()
-    now = clock.now()
-
-    def accepting(entry: Sync) -> Sync:
-        # Its turn comes when the execution has the tenant: until it has made a data source, no job can start.
-        return entry.accepting(accepted_deletions).requested(now, Priority.REQUESTED, ready_at=now + _EXECUTION_BEGINS)
-
-    sync = update_sync(tenant.live_knowledge, accepting, ledger=ledger)
-    request = ProvisioningRequest(tenant_id)
-    start_provisioning(request, registry=registry, executions=executions, stores=stores, clock=clock)
-    return sync
-
-
 def onboard_tenant(
     request: ProvisioningRequest,
     *,
@@ -266,16 +219,6 @@ def onboard_tenant(
         request, registry=registry, executions=executions, stores=stores, clock=clock, occurrence=occurrence
     )
     return execution, request.unlike(existing) if existing is not None else ()
-
-
-def _require_nothing_read_again(tenant: Tenant, profile: ProfileReference, profiles: Profiles) -> None:
-    """Raises: RereadingNotAccepted."""
-    if reads_otherwise(tenant.profile, profile, tenant, profiles):
-        raise RereadingNotAccepted(
-            f"Profile {profile} has all documents of tenant {tenant.tenant_id} read again, by another parser's model "
-            "or prompt. That is paid for, and until it is done the tenant cannot be asked.",
-            remedy=f"Accept it with `kbfleet tenant update {tenant.tenant_id} --profile {profile.name} --yes`.",
-        )
 
 
 def _require_no_candidate(request: ProvisioningRequest, existing: Tenant | None) -> None:
@@ -380,7 +323,6 @@ def reserve_tenant(
         name=name or tenant.name,
         tier=request.tier or tenant.tier,
         profile=profile,
-        read_again_since=now if reads_otherwise(tenant.profile, profile, tenant, profiles) else tenant.read_again_since,
     )
     require_running(execution, executions)
     store_unless_changed(stored, reserved, registry)
@@ -543,99 +485,28 @@ def ensure_bucket(
 
 
 def ensure_knowledge_store(
-    reservation: ProvisioningReservation,
+    reservation: Reservation,
     *,
     registry: TenantRegistry,
     stores: Stores,
     profiles: Profiles,
-    knowledge_bases: KnowledgeBases,
-    announcements: Announcements,
-    ledger: SyncLedger,
     names: ResourceNames,
     clock: Clock,
-    ready_within: timedelta,
 ) -> str:
-    """The tenant's own index exists in its knowledge store, and holds what its data source has brought: all of it, and
-    nothing else. Returns: the store's reference to it.
-
-    A data source brings nothing twice. One that is older than the index, than a look that found nothing in it, or than
-    a profile by which documents are read otherwise, is deleted, and Ensure Data Source makes another, which reads
-    everything. What one that is gone may have left behind, none deletes any more: the index is made anew, without it,
-    and so is the data source that there is, if any. (In a MANAGED knowledge base, none can leave anything: botocore
-    model of bedrock-agent, CreateDataSource.) Either way the tenant cannot be asked until it has been synced.
-    Whoever dies on the way leaves what says so: the ages of resources, and the recorded id of a data source that is not
-    there.
-
-    Args:
-        ready_within: as `reserve_tenant` was given it.
+    """The tenant's own index exists in its knowledge store. Returns: the store's reference to it.
 
     Raises:
-        DeletionsHeld: what is answered from would go, and the bucket is not known to hold it; see
-            `require_nothing_held`. Nothing has been dropped.
-        NotReadyYet: a data source or a knowledge base is being deleted; or a function of an earlier execution may yet
-            be about to delete the index.
-        DataSourceFailed: it cannot be.
-        KnowledgeBaseNotOurs: see `ensure_knowledge_base`.
+        KnowledgeLost: documents may have been read into one, and it is gone. A data source brings nothing twice:
+            another index would stay empty.
+        NotReadyYet: it does not show yet.
     """
     tenant = held(reservation, registry)
     store = profiles.store_of(tenant, stores)
-    tenant = keep(tenant, _indexed(tenant, store, registry, clock), registry=registry, clock=clock)
-    reference = _required(tenant.knowledge_store_reference, tenant, "knowledge store")
-    if tenant.knowledge_base_id is None:
-        return reference  # nothing has been brought into it
-    base = _recorded_knowledge_base(tenant, knowledge_bases, names) or _adoptable(tenant, knowledge_bases, names)
-    if base is not None and not base.stores_as(store.knowledge_base_configuration(reference)):
-        return reference  # Ensure Knowledge Base refuses it
-    there = DataSources(None, (), None)
-    if base is not None:
-        wanted = store.data_source_configuration(names.bucket(tenant.this_life))
-        there = data_sources_of(tenant, base.knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
-        if base.status is KnowledgeBaseStatus.DELETING:
-            raise NotReadyYet(f"Knowledge base {base.name} ({base.knowledge_base_id}) is being deleted.")
-        if there.recorded is not None and there.recorded.status is DataSourceStatus.DELETING:
-            raise NotReadyYet(f"Data source {there.recorded.data_source_id} is being deleted.")
-    losses = (tenant.index_made_at, tenant.emptied_seen_at, tenant.read_again_since)
-    emptied_at = max((at for at in losses if at), default=None)
     has_index = store.kind is KnowledgeBaseKind.VECTOR
-    gone = tenant.data_source_id is not None and there.recorded is None
-    # Where the record names one that is gone, or another's, the index goes, and with it what the tenant's own brought.
-    older = there.own is not None and content_lost(emptied_at, there.own.created_at)
-    outdated = there.own if older or (gone and has_index) else None
-    if outdated is None and not gone:
-        return reference
-    with_index = has_index and not content_lost(tenant.index_made_at, tenant.data_source_made_at)
-    if gone and base is not None and with_index and not _seen_to_find_nothing(tenant):
-        require_nothing_held(tenant, ledger=ledger, announcements=announcements, clock=clock)
-    without = keep(tenant, tenant.without_content(clock.now()), registry=registry, clock=clock)
-    tenant = announce_status(without, registry=registry, announcements=announcements)
-    if base is not None and outdated is not None:
-        going, stuck = _removed(base.knowledge_base_id, [outdated], knowledge_bases)
-        if stuck:
-            raise DataSourceFailed(
-                f"Tenant {tenant.tenant_id} has lost its index, and what has been in it cannot be read anew: "
-                f"{'; '.join(stuck)}.",
-                remedy="Fix the cause, then provision the tenant again.",
-            )
-        raise NotReadyYet(f"A data source whose index is made anew is being deleted: {'; '.join(going)}.")
-    alone_from = reservation.deadline - ready_within + OUTLIVED_BY_AT_MOST
-    if has_index and clock.now() < alone_from:
-        # An index is deleted by its name: whoever is late would delete the new one, also without the lease.
-        raise NotReadyYet(f"The index of tenant {tenant.tenant_id} will be made anew once nobody else can be doing so.")
-    store.delete(tenant.live_knowledge)
-    emptied = _indexed(tenant, store, registry, clock)
-    if tenant.index_made_at is not None and emptied.index_made_at == tenant.index_made_at:
-        raise NotReadyYet(f"The index of tenant {tenant.tenant_id} that was deleted still shows.")
-    forgotten = replace(emptied, data_source_id=None, data_source_made_at=None)
-    keep(tenant, forgotten, registry=registry, clock=clock)
-    return _required(forgotten.knowledge_store_reference, tenant, "knowledge store")
-
-
-def _seen_to_find_nothing(tenant: Tenant) -> bool:
-    """Whether the last examination searched its knowledge base in vain, for no other cause than that its data source,
-    or its bucket, is gone: the vectors went with the data source."""
-    losses = {loss.kind: loss.harm for loss in tenant.losses}
-    others = losses.keys() - {ResourceKind.DATA_SOURCE, ResourceKind.BUCKET}
-    return not others and losses.get(ResourceKind.DATA_SOURCE) is Harm.NO_ANSWERS
+    if has_index and tenant.data_source_id is not None and store.find(tenant.live_knowledge) is None:
+        raise _lost(tenant, f"vector index {names.vector_index(tenant.live_knowledge)} is gone")
+    tenant = keep(tenant, _indexed(tenant, store, registry, clock), registry=registry, clock=clock)
+    return _required(tenant.knowledge_store_reference, tenant, "knowledge store")
 
 
 def _indexed(tenant: Tenant, store: KnowledgeStore, registry: TenantRegistry, clock: Clock) -> Tenant:
@@ -687,7 +558,7 @@ def ensure_knowledge_base(
         KnowledgeBaseFailed, KnowledgeBaseNotReady, NotReadyYet: see `KnowledgeBase.ready`.
         ServiceRoleRefused: the role is too new.
         ServiceRoleUnusable: it is not.
-        ResourceMissing: the recorded one was deleted since Ensure Knowledge Store looked.
+        KnowledgeLost: the tenant has had one with a data source, and it is gone, or going, or was given up.
     """
     tenant = held(reservation, registry)
     store = profiles.store_of(tenant, stores)
@@ -717,11 +588,10 @@ def ensure_knowledge_base(
         knowledge_base_alone=alone,
         drift=found.drift_from(wanted),
     )
-    if changed.knowledge_base_id != tenant.knowledge_base_id:
-        # There is nothing to ask until the new one has been synced.
-        changed = changed.without_content(clock.now())
     kept = keep(tenant, changed, registry=registry, clock=clock)
-    announce_status(kept, registry=registry, announcements=announcements)
+    if tenant.data_source_id is not None and found.status.of_no_use:
+        reasons = "; ".join(found.failure_reasons) or "no reason given"
+        raise _lost(tenant, f"knowledge base {found.name} ({found.knowledge_base_id}) is {found.status}: {reasons}")
     now = clock.now()
     ready = found.ready(now=now, deadline=reservation.deadline)
     if ready and kept.knowledge_base_alone is False and _shows_alone(found, knowledge_bases):
@@ -788,8 +658,7 @@ def _adopt_or_create_knowledge_base(
         if existing is not None:
             return tenant, existing, False
     if tenant.data_source_id is not None:
-        # What that has brought may have been left in the index: see Ensure Knowledge Store.
-        raise _gone_meanwhile(tenant, f"Knowledge base {tenant.knowledge_base_id}")
+        raise _lost(tenant, f"knowledge base {tenant.knowledge_base_id} is gone")
     # Before it is asked for: whoever dies behind that, or never hears the answer, leaves what says so.
     asking = keep(tenant, replace(tenant, knowledge_base_alone=False), registry=registry, clock=clock)
     token = client_token(name, "knowledge-base", str(tenant.fence), role_arn, configuration=wanted)
@@ -880,7 +749,7 @@ def ensure_data_source(
 
     Raises:
         DataSourceFailed: see `DataSource.ready`; or one that should not be there cannot be deleted.
-        ResourceMissing: the recorded one was deleted since Ensure Knowledge Store looked.
+        KnowledgeLost: the recorded one is gone, or going, or was given up.
         NotReadyYet: see `DataSource.ready`; or one that should not be there is still being deleted.
         DataSourceNotReady: see `DataSource.ready`.
     """
@@ -892,8 +761,7 @@ def ensure_data_source(
     ingestion = store.ingestion_configuration()
     there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
     if tenant.data_source_id is not None and there.recorded is None:
-        # Its vectors may have been left in the index: see Ensure Knowledge Store.
-        raise _gone_meanwhile(tenant, f"Data source {tenant.data_source_id}")
+        raise _lost(tenant, f"data source {tenant.data_source_id} is gone")
     if there.own is not None:
         # Before anything is deleted for it.
         there.own.require_described(wanted)
@@ -960,6 +828,8 @@ def ensure_data_source(
     now = clock.now()
     usual = min(store.usual_data_source_creation, look_after_at_most)
     wait = found.look_again_after(now, usual, reservation.deadline)
+    if there.recorded is not None and there.recorded.data_source_id == found.data_source_id:
+        _require_of_use(tenant, found)
     if not found.ready(now=now, deadline=reservation.deadline):
         return DataSourceState(found.data_source_id, found.status, ready=False, look_again_after=wait)
     if not right:
@@ -1039,10 +909,19 @@ def _remove(data_source: DataSourceReference, listed_as: DataSourceStatus, knowl
         raise DataSourceFailed(f"data source {data_source.data_source_id} could not be deleted: {reasons}")
 
 
-def _gone_meanwhile(tenant: Tenant, what: str) -> ResourceMissing:
-    return ResourceMissing(
-        f"{what} of tenant {tenant.tenant_id} was deleted while the tenant was being provisioned.",
-        remedy="Provision the tenant again: what was in it is read anew then.",
+def _require_of_use(tenant: Tenant, recorded: DataSource) -> None:
+    """Raises: KnowledgeLost: it is being deleted, or Bedrock has given it up."""
+    given_up = recorded.given_up()
+    if given_up is not None:
+        raise _lost(tenant, given_up.what) from given_up
+    if recorded.status is DataSourceStatus.DELETING:
+        raise _lost(tenant, f"data source {recorded.name} ({recorded.data_source_id}) is being deleted")
+
+
+def _lost(tenant: Tenant, what: str) -> KnowledgeLost:
+    return KnowledgeLost(
+        f"What was read of tenant {tenant.tenant_id}'s documents is lost: {what.rstrip('.')}.",
+        remedy=f"Run `kbfleet tenant rebuild {tenant.tenant_id}`: it reads all documents anew.",
     )
 
 

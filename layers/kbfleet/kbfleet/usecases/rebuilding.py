@@ -17,7 +17,14 @@ from kbfleet.domain import rebuild
 from kbfleet.domain.answer import AskableTenant, Freshness, Inquiry, LongQuestion
 from kbfleet.domain.bounds import CAUSE_BYTES, shortened
 from kbfleet.domain.capacity import Room
-from kbfleet.domain.comparison import AskedOfBoth, answered_documents, compared, is_complete
+from kbfleet.domain.comparison import (
+    AskedOfBoth,
+    Standing,
+    answered_documents,
+    compared,
+    going_unasked,
+    is_complete,
+)
 from kbfleet.domain.errors import (
     AwsRefusal,
     CandidateNotIngested,
@@ -32,7 +39,9 @@ from kbfleet.domain.errors import (
     ResourceConflict,
     TenantBusy,
 )
-from kbfleet.domain.knowledge_base import KnowledgeBaseKind, KnowledgeBaseStatus, content_lost
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
+from kbfleet.domain.harm import Harm
+from kbfleet.domain.knowledge_base import DataSourceStatus, KnowledgeBaseKind, content_lost
 from kbfleet.domain.knowledges import RebuildPlan, Role
 from kbfleet.domain.question_runs import FIRST
 from kbfleet.domain.rebuild import RebuildReservation
@@ -524,7 +533,7 @@ def compare_knowledge(
     """
     tenant = registry.get(tenant_id)
     rebuild.worked_at(tenant, execution, number, Role.CANDIDATE)
-    if not lives(tenant, stores=stores, knowledge_bases=knowledge_bases):
+    if standing_of(tenant, stores=stores, knowledge_bases=knowledge_bases, names=names) is not Standing.LIVES:
         return (), True
 
     def hit(seen: Tenant, question: GoldenQuestion) -> bool:
@@ -576,31 +585,28 @@ def askable(tenant: Tenant) -> AskableTenant:
     )
 
 
-_GIVEN_UP = {KnowledgeBaseStatus.FAILED, KnowledgeBaseStatus.DELETING, KnowledgeBaseStatus.DELETE_UNSUCCESSFUL}
-
-
-def lives(tenant: Tenant, *, stores: Stores, knowledge_bases: KnowledgeBases) -> bool:
-    """Whether the live knowledge still holds what was brought into it: its knowledge base, its data source and its
-    index are there, and the index is the one that the data source has filled.
+def standing_of(tenant: Tenant, *, stores: Stores, knowledge_bases: KnowledgeBases, names: ResourceNames) -> Standing:
+    """What is left of the live knowledge: see `Standing`.
 
     Raises: AwsRefusal, Retryable.
     """
     if tenant.knowledge_base_id is None or tenant.data_source_id is None:
-        return False
-    base = knowledge_bases.get(tenant.knowledge_base_id)
-    if base is None or base.status in _GIVEN_UP:
-        return False
-    source = knowledge_bases.data_source(tenant.data_source())
-    if source is None:
-        return False
-    store = store_of(tenant, stores)
-    if store.kind is not KnowledgeBaseKind.VECTOR:
-        return not content_lost(tenant.emptied_seen_at, source.created_at)
+        return Standing.GONE
+    base, store = knowledge_bases.get(tenant.knowledge_base_id), store_of(tenant, stores)
     index = store.find(tenant.live_knowledge)
-    if index is None:
-        return False
-    emptied = (index.made_at or tenant.index_made_at, tenant.emptied_seen_at)
-    return not any(content_lost(at, source.created_at) for at in emptied)
+    has_index = store.kind is KnowledgeBaseKind.VECTOR
+    if base is None or base.status.of_no_use or (has_index and index is None):
+        return Standing.GONE
+    source = knowledge_bases.data_source(tenant.data_source())
+    if source is None or source.status is DataSourceStatus.DELETING:
+        in_vain = any(loss.kind is ResourceKind.DATA_SOURCE and loss.harm is Harm.NO_ANSWERS for loss in tenant.losses)
+        return Standing.BEREFT if has_index and not in_vain else Standing.GONE
+    emptied = Finding(
+        Disagreement.EMPTIED, ResourceKind.VECTOR_INDEX, names.vector_index(tenant.live_knowledge), tenant.tenant_id
+    )
+    seen_empty = any((loss.cause, loss.name) == (emptied.cause, emptied.name) for loss in tenant.losses)
+    made_at = (index.made_at if index is not None else None) or tenant.index_made_at
+    return Standing.GONE if seen_empty or content_lost(made_at, source.created_at) else Standing.LIVES
 
 
 def promote_knowledge(
@@ -615,6 +621,7 @@ def promote_knowledge(
     ledger: SyncLedger,
     ticks: Ticks,
     announcements: Announcements,
+    names: ResourceNames,
     clock: Clock,
 ) -> Tenant:
     """The candidate is live, if it is not worse and is to be; by one write. Else it is kept for a while.
@@ -631,14 +638,18 @@ def promote_knowledge(
     if stored.knowledge != number:
         beside = rebuild.worked_at(stored, execution, number, Role.CANDIDATE)
         seen = stored.seen_from_beside()
-        live = lives(stored, stores=stores, knowledge_bases=knowledge_bases)
+        standing = standing_of(stored, stores=stores, knowledge_bases=knowledge_bases, names=names)
+        entry = ledger.find(stored.live_knowledge)
+        live = answered_documents(entry, stored.data_source_id)
+        candidate = answered_documents(ledger.find(seen.live_knowledge), seen.data_source_id)
         comparison = compared(
             now,
-            live_documents=answered_documents(ledger.find(stored.live_knowledge), stored.data_source_id),
-            candidate_documents=answered_documents(ledger.find(seen.live_knowledge), seen.data_source_id),
-            asked=[each for each in asked if each.live is not None or not live],
+            live_documents=live,
+            candidate_documents=candidate,
+            asked=[each for each in asked if each.live is not None or standing is not Standing.LIVES],
             tolerance=beside.plan.tolerance,
-            lives=live,
+            standing=standing,
+            going=going_unasked(entry, live, candidate, stored.bucket_made_at),
         )
         try:
             after = rebuild.concluded(stored, execution, number, comparison, now)

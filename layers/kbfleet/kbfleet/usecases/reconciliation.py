@@ -13,12 +13,14 @@ from kbfleet.domain.errors import AwsRefusal, ConcurrentUpdate, KbfleetError, No
 from kbfleet.domain.finding import NOWHERE, Disagreement, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind, content_lost
+from kbfleet.domain.knowledges import TOLERANCE, Role
 from kbfleet.domain.names import MAX_LIFE, Life
 from kbfleet.domain.reconciliation import Reconciliation
 from kbfleet.domain.tenant import ProvisioningRequest
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.isolation import NOT_LOOKED_INTO
 from kbfleet.usecases.provisioning import start_provisioning
+from kbfleet.usecases.rebuilding import request_rebuild
 from kbfleet.usecases.reservations import announce_status, without_dead_lease
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     )
     from kbfleet.usecases.examination import TenantExamination
     from kbfleet.usecases.isolation import IsolationLook
+    from kbfleet.usecases.profiles import Profiles
     from kbfleet.usecases.reservations import Stores
 
 REPAIRS_AT_ONCE = 100
@@ -158,6 +161,7 @@ def reconcile(
     knowledge_bases: KnowledgeBases,
     service_roles: ServiceRoles,
     executions: Executions,
+    rebuild_executions: Executions,
     announcements: Announcements,
     isolation: IsolationLook,
     examination: TenantExamination,
@@ -181,8 +185,9 @@ def reconcile(
 
     Args:
         until, first, by_schedule: see `IsolationLook.go_round`. Lists are made whole, whatever time they take.
-        repair_until: start the provisioning of tenants that miss something, or are stuck in theirs, until then; some
-            of them at a time. Without it, nobody's. What is there too much stays for people.
+        repair_until: start the provisioning of tenants that miss something, or are stuck in theirs, and the rebuild of
+            those that have lost what they are answered from, until then; some of them at a time. Without it, nobody's.
+            What is there too much stays for people.
         looking_in: whether to look into knowledge bases, too, which is what takes time.
         quietly: change nothing: whatever would be written, published or moved on stays as it is. Nobody's knowledge
             base is looked into.
@@ -245,10 +250,13 @@ def reconcile(
         # What only its owner can bring back is not repaired unasked.
         # Nor is what was seen before the tenant was worked at: whether that is over, the next look says.
         seen = [*findings, *(each for each in recorded if not tenants[each.tenant_id].worked_at_since)]
-        lost = {finding.tenant_id for finding in seen if finding.repaired_by_adding}
+        lost = {finding.tenant_id for finding in seen if finding.repairable}
         lost -= {finding.tenant_id for finding in (*seen, *recorded) if finding.loses_the_documents}
         wanted = [tenants[tenant_id] for tenant_id in lost if tenants[tenant_id].status in _REPAIRED]
-        start = _Repairs(began, registry, executions, stores, clock, repair_until)
+        rebuilt = {finding.tenant_id for finding in seen if finding.holds_content and finding.repairable}
+        start = _Repairs(
+            began, registry, executions, rebuild_executions, stores, examination.profiles, clock, repair_until, rebuilt
+        )
         repairs, repairs_left = start.some_of(wanted, examined.troubles)
     for tenant in tenants.values():
         if quietly or clock.now() >= until:
@@ -296,23 +304,27 @@ def _recorded(
 
 @dataclass(frozen=True, slots=True)
 class _Repairs:
-    """Provisioning of tenants that lack something.
+    """Provisioning of tenants that lack something, and rebuilds of those that have lost what they are answered from.
 
     Args:
         listed_at: when it was begun to list what there is.
+        rebuilt: who is rebuilt.
     """
 
     listed_at: datetime
     registry: TenantRegistry
     executions: Executions
+    rebuild_executions: Executions
     stores: Stores
+    profiles: Profiles
     clock: Clock
     until: datetime
+    rebuilt: Set[TenantId]
 
     def some_of(
         self, wanted: Iterable[Tenant], troubles: list[tuple[TenantId, KbfleetError]]
     ) -> tuple[list[TenantId], int]:
-        """Returns: whose provisioning goes on now, and how many wait for theirs.
+        """Returns: whose repair goes on now, and how many wait for theirs.
 
         Who was changed longest ago comes first: whoever was tried in vain is behind the others.
 
@@ -349,6 +361,9 @@ class _Repairs:
     def _start(self, tenant: Tenant) -> None:
         """Run again at once, it finds what it has started: an execution has a name by the record that it was started
         for, which it changes as soon as it begins. One that was stopped before has left that as it was."""
+        if tenant.tenant_id in self.rebuilt:
+            self._rebuild(tenant)
+            return
         for attempt in range(_ATTEMPTS):
             execution = start_provisioning(
                 ProvisioningRequest(tenant.tenant_id),
@@ -362,6 +377,22 @@ class _Repairs:
             if execution.status == "RUNNING":
                 return
         raise NotReadyYet(f"No execution for tenant {tenant.tenant_id} has begun, {_ATTEMPTS} times in a row.")
+
+    def _rebuild(self, tenant: Tenant) -> None:
+        """What is lost is kept for no rollback."""
+        candidate = tenant.beside
+        if candidate is not None and candidate.role is Role.CANDIDATE and candidate.keep_until is None:
+            return  # it is being built, or the round goes on with it
+        request_rebuild(
+            tenant.tenant_id,
+            keep=timedelta(0),
+            tolerance=TOLERANCE,
+            registry=self.registry,
+            executions=self.rebuild_executions,
+            stores=self.stores,
+            profiles=self.profiles,
+            clock=self.clock,
+        )
 
 
 def _shared_losses(stores: Stores, service_roles: ServiceRoles, lists: _Lists) -> tuple[tuple[SharedLoss, ...], bool]:
@@ -450,7 +481,7 @@ def _missing(
         if owns_role and roles is not None and role not in roles:
             yield Finding(Disagreement.MISSING, ResourceKind.SERVICE_ROLE, role, tenant_id)
         indexes = resources.indexes.get(tenant.knowledge_store)
-        if tenant.knowledge_store_reference is None or indexes is None:
+        if tenant.knowledge_base_id is None or indexes is None:
             continue
         index, name = indexes.get(tenant.live_knowledge), names.vector_index(tenant.live_knowledge)
         if index is None:
