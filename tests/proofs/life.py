@@ -497,10 +497,10 @@ class FleetLife(RuleBasedStateMachine):
             case _:
                 if tenant.status is TenantStatus.SUSPENDED:
                     self.resume(tenant.tenant_id)
-                self._follow_remedies(tenant)
                 if tenant.beside is not None and tenant.beside.role is Role.CANDIDATE:
                     self.stop_rebuilding(tenant.tenant_id)
                     self._finish()
+                self._follow_remedies(tenant)
                 self.provision(tenant.tenant_id)
 
     def _follow_remedies(self, tenant: Tenant) -> None:
