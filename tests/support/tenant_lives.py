@@ -18,6 +18,7 @@ from moto.iam.models import iam_backends
 import kbfleet.bootstrap
 from bedrock_emulator.reading import parsers
 from kbfleet.domain.document_names import document_id
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
 from tests.support.api_requests import queried
@@ -71,6 +72,7 @@ def live_everything(fleet: VirtualFleet, store: str) -> None:
     lives.of_those_that_have_shipped_profiles()
     lives.of_one_whose_golden_questions_are_asked("curious")
     lives.of_one_that_is_rebuilt("rebuilt")
+    lives.of_one_whose_candidate_waits_for_room("crowded", kept="roomy")
     lives.of_one_that_leaves("leaving")
     lives.of_one_whose_documents_fail("patchy")
     lives.of_one_whose_syncs_go_wrong("broken")
@@ -258,6 +260,20 @@ class Lives:
         failed = self.rebuild(tenant_id)
         assert self.fleet.finish(failed).failures[-1] == ("Await Candidate", "CandidateNotIngested")
 
+    def of_one_whose_candidate_waits_for_room(self, tenant_id: str, kept: str) -> None:
+        """What another tenant keeps beside its live knowledge leaves for it: that of `kept`, if of nobody else."""
+        for each in (tenant_id, kept):
+            self.provisioned(each)
+        assert self.fleet.finish(self.rebuild(kept)).status == "SUCCEEDED"
+        self.make_a_foreign_knowledge_base("anybodys")
+        self._forget_what_was_counted()
+        bases = self.fleet.emulator._account.knowledge_bases.values()
+        used = sum(each.configuration["type"] == "VECTOR" for each in bases)
+        with patch.object(KnowledgeBaseKind, "quota", used):
+            waiting = self.fleet.finish(self.rebuild(tenant_id))
+        assert waiting.status == "SUCCEEDED", waiting.failures
+        assert ("Reserve Rebuild", "NotReadyYet") in waiting.failures
+
     def of_one_that_moves(self, tenant_id: str) -> None:
         """Onto another knowledge store; and what was on the first one is deleted there."""
         self.provisioned(tenant_id)
@@ -350,6 +366,15 @@ class Lives:
         self.until(lambda: self.status(tenant_id) is TenantStatus.FAILED)
         # Somebody repairs it much later: by then, S3 tells of what its bucket holds, and there was no job yet.
         self.fleet.timeline.run_for(1_000)
+        self.order({"effect": "job_hangs", "count": 1})
+        waiting = self.begin(tenant_id)
+        self.until(lambda: self.fleet.sync(tenant_id).job is not None)
+        self.fleet.stop(waiting)
+        self.until(lambda: self.status(tenant_id) is TenantStatus.FAILED)
+        again = self.begin(tenant_id)
+        self.until(lambda: "Run First Sync" in again.states)
+        self.stop_in_console(tenant_id)
+        self.fleet.finish(again)
         self.provisioned(tenant_id)
 
     def of_one_that_is_suspended_while_an_execution_waits(self, tenant_id: str) -> None:
@@ -537,18 +562,19 @@ class Lives:
         assert registry.get(TenantId(tenant_id)).resources_version is not None
 
     def of_one_that_no_capacity_is_left_for(self, tenant_id: str) -> None:
-        role = self.fleet.deployment.value({"Fn::GetAtt": "KnowledgeBaseRole.Arn"})
-        managed = {"type": "MANAGED", "managedKnowledgeBaseConfiguration": {"embeddingModelType": "MANAGED"}}
         for number in range(FOREIGN_KNOWLEDGE_BASES):
-            self.client("bedrock-agent").create_knowledge_base(
-                name=f"theirs-{number}", roleArn=role, knowledgeBaseConfiguration=managed
-            )
+            self.make_a_foreign_knowledge_base(f"theirs-{number}")
         self._forget_what_was_counted()
         self.provision(tenant_id)  # looks at each of them; they are of another kind
         self._forget_what_was_counted()
         summary = iam_backends[self.fleet.deployment.account]["aws"].account_summary
         with patch.object(summary, "_roles_quota", 0):
             assert self.provision(f"{tenant_id}r").failures == [("Check Capacity", "CapacityExceeded")]
+
+    def make_a_foreign_knowledge_base(self, name: str) -> None:
+        role = self.fleet.deployment.value({"Fn::GetAtt": "KnowledgeBaseRole.Arn"})
+        managed = {"type": "MANAGED", "managedKnowledgeBaseConfiguration": {"embeddingModelType": "MANAGED"}}
+        self.client("bedrock-agent").create_knowledge_base(name=name, roleArn=role, knowledgeBaseConfiguration=managed)
 
     def _forget_what_was_counted(self) -> None:
         """As after hours in which nobody has counted what the account has room for."""

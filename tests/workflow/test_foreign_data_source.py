@@ -108,7 +108,7 @@ def test_its_vectors_go_with_it_also_where_it_was_made_to_leave_them(lives: Live
 
 
 @pytest.mark.parametrize("store", ["S3_VECTORS"])  # as above
-def test_what_one_has_left_behind_that_somebody_has_deleted_is_seen_and_over_once_the_index_is_made_anew(
+def test_what_one_has_left_behind_that_somebody_has_deleted_is_seen_and_over_once_the_tenant_is_rebuilt(
     fleet: VirtualFleet, lives: Lives, slack: ScriptedServer
 ) -> None:
     agent, ids = lives.client("bedrock-agent"), lives.knowledge_base("alpha")
@@ -122,15 +122,8 @@ def test_what_one_has_left_behind_that_somebody_has_deleted_is_seen_and_over_onc
         notify(fleet)
         assert len(messages(slack)) == 1
         lives.provisioned("alpha")  # which cannot take it out
-    for each in data_sources(lives):
-        agent.delete_data_source(**ids, dataSourceId=each)
-    lives.until(lambda: not data_sources(lives))
-    agent.delete_knowledge_base(**ids)
-    fleet.timeline.run_for(60)
-    vectors = lives.client("s3vectors")
-    (bucket,) = vectors.list_vector_buckets()["vectorBuckets"]
-    vectors.delete_index(vectorBucketName=bucket["vectorBucketName"], indexName="alpha")
-    lives.provisioned("alpha")
+    assert fleet.finish(lives.rebuild("alpha", keep_hours=0)).status == "SUCCEEDED"
+    fleet.settle("alpha")
     fleet.timeline.run_for(60)
     assert foreign(reconcile(lives)) == []
     notify(fleet)

@@ -43,7 +43,7 @@ def test_a_tenant_can_be_put_on_another_store_than_the_default_when_it_is_create
         assert tenant.knowledge_store == "MANAGED"
 
 
-def test_a_data_source_that_has_failed_since_ends_the_next_run_with_its_reasons() -> None:
+def test_a_data_source_that_has_failed_since_is_told_with_its_reasons_and_asks_for_a_rebuild() -> None:
     with virtual_fleet(parameters=RARE_TICKS) as fleet:
         reasons = ["The bucket cannot be read."]
         fleet.emulator.faults.add({"effect": "data_source_fails", "seconds": 3_600, "failureReasons": reasons})
@@ -53,7 +53,7 @@ def test_a_data_source_that_has_failed_since_ends_the_next_run_with_its_reasons(
         tenant = fleet.tenant("acme")
         assert tenant is not None
         assert tenant.failure is not None
-        assert (tenant.failure.step, tenant.failure.error) == ("Ensure Data Source", "DataSourceFailed")
+        assert (tenant.failure.step, tenant.failure.error) == ("Ensure Data Source", "KnowledgeLost")
         assert "The bucket cannot be read." in tenant.failure.reason
 
 

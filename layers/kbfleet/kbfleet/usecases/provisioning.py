@@ -749,7 +749,7 @@ def ensure_data_source(
 
     Raises:
         DataSourceFailed: see `DataSource.ready`; or one that should not be there cannot be deleted.
-        KnowledgeLost: the recorded one is gone, or going, or was given up.
+        KnowledgeLost: the recorded one is gone, and there is none of the tenant's own; or it is going, or was given up.
         NotReadyYet: see `DataSource.ready`; or one that should not be there is still being deleted.
         DataSourceNotReady: see `DataSource.ready`.
     """
@@ -760,7 +760,7 @@ def ensure_data_source(
     wanted = store.data_source_configuration(names.bucket(tenant.this_life))
     ingestion = store.ingestion_configuration()
     there = data_sources_of(tenant, knowledge_base_id, wanted, knowledge_bases=knowledge_bases, names=names)
-    if tenant.data_source_id is not None and there.recorded is None:
+    if tenant.data_source_id is not None and there.recorded is None and there.own is None:
         raise _lost(tenant, f"data source {tenant.data_source_id} is gone")
     if there.own is not None:
         # Before anything is deleted for it.
