@@ -118,7 +118,7 @@ def _shown_of_reconciliation(report: ReconciliationDetail) -> Iterator[Renderabl
     for trouble in report.troubles:
         yield f"  [yellow]{trouble.tenant_id}[/]: {literal(trouble.reason)}"
     yield from _left_out(report.troubles_left_out, "tenant")
-    yield from (f"  Provisioning of {tenant} is started." for tenant in report.repairs)
+    yield from (f"  The repair of {tenant} is started." for tenant in report.repairs)
     yield from _left_out(report.repairs_left_out, "tenant")
     if report.repairs_left:
         waiting = f"{counted(report.repairs_left, 'tenant')} {'waits' if report.repairs_left == 1 else 'wait'}"

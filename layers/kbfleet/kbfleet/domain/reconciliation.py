@@ -72,7 +72,7 @@ class Reconciliation:
     Args:
         tenants: how many records were compared.
         resources: how many resources were looked at.
-        repairs: tenants whose provisioning was started, because that was asked for, or goes on.
+        repairs: tenants whose repair was started, because that was asked for, or goes on.
         repairs_left: how many tenants wait for theirs, since only some are repaired at once.
         looked_into, not_looked_into: how many tenants' knowledge bases were looked into for what is not the tenant's
             own, and how many have yet to be: Bedrock takes few calls a second, so a large fleet is done in rounds.
