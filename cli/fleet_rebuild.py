@@ -6,13 +6,13 @@ there is room for candidates, and that few are filled at once, is seen to where 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cli.fleet_api import FleetApi, Refused
-from cli.progress import Progress, Show, watch
+from cli.progress import Progress
+from cli.turns import Turns
 from kbfleet.contracts.profiles import ProfileBody
 from kbfleet.contracts.tenants import ListedTenantBody, TenantBody
 from kbfleet.domain.knowledges import Role
@@ -65,10 +65,14 @@ class FleetRebuild:
     keep_hours: int
     tolerance: int
     compare_only: bool
-    ended: list[Rebuilt] = field(default_factory=list)
-    _left: deque[TenantId] = field(default_factory=deque)
-    _at_work: deque[tuple[TenantId, str]] = field(default_factory=deque)
-    _number: int = 0
+    turns: Turns[TenantId, Rebuilt] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.turns = Turns(self._begin, self._end_of, AT_ONCE)
+
+    @property
+    def ended(self) -> list[Rebuilt]:
+        return self.turns.ended
 
     def run(self) -> None:
         """Until each has ended.
@@ -76,13 +80,13 @@ class FleetRebuild:
         Raises:
             FleetUnreachable, Refused: the fleet does not answer any more. What was begun goes on by itself.
         """
-        self._number = len(listed := self._listed())
-        for each in listed:
+        left = list[TenantId]()
+        for each in self._listed():
             if self._is_built(each):
                 self.ended.append(Rebuilt(each.tenant_id, Outcome.ALREADY))
             else:
-                self._left.append(each.tenant_id)
-        watch(f"Rebuilding by profile {self.profile.name}", self._look)
+                left.append(each.tenant_id)
+        self.turns.run(f"Rebuilding by profile {self.profile.name}", left)
 
     def stop(self, *, wait: bool) -> None:
         """Ends each rebuild, and deletes its candidate.
@@ -93,18 +97,17 @@ class FleetRebuild:
         with Progress("Rebuilds that are stopped") as progress:
             for number, each in enumerate(listed, start=1):
                 try:
-                    self._at_work.append((each.tenant_id, self.api.stop_rebuild(each.tenant_id).execution))
+                    self.turns.at_work.append((each.tenant_id, self.api.stop_rebuild(each.tenant_id).execution))
                 except Refused as refused:
                     if refused.passing:
                         raise
                     if refused.code != "NothingBeside":
                         self.ended.append(Rebuilt(each.tenant_id, Outcome.REFUSED, refused.detail))
                 progress.count(number, len(listed))
-        self._number = len(self._at_work) + len(self.ended)
         if wait:
-            watch("Candidates that are deleted", self._look)
+            self.turns.run("Candidates that are deleted", ())
         else:
-            self.ended += [Rebuilt(tenant_id, Outcome.STOPPED) for tenant_id, _ in self._at_work]
+            self.ended.extend(Rebuilt(tenant_id, Outcome.STOPPED) for tenant_id, _ in self.turns.at_work)
 
     def _listed(self) -> Sequence[ListedTenantBody]:
         with Progress("Tenants") as progress:
@@ -115,29 +118,11 @@ class FleetRebuild:
     def _is_built(self, tenant: ListedTenantBody | TenantBody) -> bool:
         return (tenant.profile, tenant.profile_version) == (self.profile.name, self.profile.version)
 
-    def _look(self, show: Show) -> bool | None:
-        """One step further: a few more are begun, and one of those at work is looked at. Repeated where the fleet did
-        not answer, it loses nothing and does nothing twice."""
-        while self._left and len(self._at_work) < AT_ONCE:
-            self._begin(self._left[0])
-            self._left.popleft()
-        if self._at_work:
-            ended = self._end_of(*self._at_work[0])
-            if ended is None:
-                self._at_work.rotate(-1)
-            else:
-                self._at_work.popleft()
-                self.ended.append(ended)
-        at_work = f", {len(self._at_work)} at work" if self._at_work else ""
-        show(f"{len(self.ended)} of {self._number}{at_work}")
-        return True if not (self._left or self._at_work) else None
-
-    def _begin(self, tenant_id: TenantId) -> None:
+    def _begin(self, tenant_id: TenantId) -> str | Rebuilt:
         body = self.api.tenant(tenant_id)
         decided = self._decided(body)
         if decided is not None:
-            self.ended.append(decided)
-            return
+            return decided
         try:
             begun = self.api.rebuild(
                 tenant_id,
@@ -149,9 +134,8 @@ class FleetRebuild:
         except Refused as refused:
             if refused.passing:
                 raise
-            self.ended.append(Rebuilt(tenant_id, Outcome.REFUSED, refused.detail))
-        else:
-            self._at_work.append((tenant_id, begun.execution))
+            return Rebuilt(tenant_id, Outcome.REFUSED, refused.detail)
+        return begun.execution
 
     def _decided(self, body: TenantBody) -> Rebuilt | None:
         """What became of it before; `None` where it is to be begun, or gone on with."""
@@ -189,6 +173,3 @@ class FleetRebuild:
             return Rebuilt(body.tenant_id, Outcome.STOPPED)
         reason = f"The tenant is {body.status}, and beside its knowledge is a {body.beside.role}. It is gone on with."
         return Rebuilt(body.tenant_id, Outcome.UNFINISHED, reason)
-
-    def troubles(self) -> Iterator[Rebuilt]:
-        return (each for each in sorted(self.ended, key=lambda one: one.tenant_id) if each.outcome.is_trouble)

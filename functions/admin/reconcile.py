@@ -24,8 +24,8 @@ from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.telemetry import report_rooms
 from kbfleet.usecases.capacity import count_rooms
-from kbfleet.usecases.offboarding import start_due_deletions
-from kbfleet.usecases.rebuilding import start_due_rebuilds
+from kbfleet.usecases.offboarding import DeletionRound, start_due_deletions
+from kbfleet.usecases.rebuilding import RebuildRound, start_due_rebuilds
 from kbfleet.usecases.reconciliation import reconcile
 
 _ANSWERED_WITHIN = timedelta(seconds=7)
@@ -143,14 +143,12 @@ def _start_due_deletions() -> None:
         at_most=_DELETIONS_AT_MOST,
         until=clock.now() + _FOR_DELETIONS,
     )
-    for tenant_id in done.started:
-        logger.info("The retention period is over, and the deletion is started", tenant_id=tenant_id)
-    for tenant_id, error in done.refused:
-        logger.error("A deletion that is due could not be started", tenant_id=tenant_id, reason=str(error))
-    if done.left_over:
-        logger.warning("Deletions that are due are left to the next round", left_over=done.left_over)
-    for _, error in done.refused:
-        raise error
+    _log(
+        done,
+        started="The retention period is over, and the deletion is started",
+        refused="A deletion that is due could not be started",
+        left_over="Deletions that are due are left to the next round",
+    )
 
 
 def _start_due_rebuilds() -> None:
@@ -169,12 +167,22 @@ def _start_due_rebuilds() -> None:
         at_most=_REBUILDS_AT_MOST,
         until=clock.now() + _FOR_REBUILDS,
     )
+    _log(
+        done,
+        started="Something is due beside the live knowledge, and an execution is started",
+        refused="What is due beside a live knowledge could not be started",
+        left_over="Knowledge that is due is left to the next round",
+    )
+
+
+def _log(done: DeletionRound | RebuildRound, *, started: str, refused: str, left_over: str) -> None:
+    """Raises: the first of what was refused."""
     for tenant_id in done.started:
-        logger.info("Something is due beside the live knowledge, and an execution is started", tenant_id=tenant_id)
+        logger.info(started, tenant_id=tenant_id)
     for tenant_id, error in done.refused:
-        logger.error("What is due beside a live knowledge could not be started", tenant_id=tenant_id, reason=str(error))
+        logger.error(refused, tenant_id=tenant_id, reason=str(error))
     if done.left_over:
-        logger.warning("Knowledge that is due is left to the next round", left_over=done.left_over)
+        logger.warning(left_over, left_over=done.left_over)
     for _, error in done.refused:
         raise error
 
