@@ -356,13 +356,15 @@ def _has_room(
 ) -> bool:
     """Whether the account has room for the candidate. If not, what the fleet has kept the longest leaves for it.
 
-    What was counted within the last hours is enough, where it leaves room for more than a few.
+    Of MANAGED, what was counted within the last hours is enough, where it leaves room for more than a few. Those of
+    VECTOR are few, and counted each time: others may have taken what was free an hour ago.
 
     Raises: CapacityExceeded, NotReadyYet.
     """
     seen = tenant.seen_from_beside()
     kind, counted = store_of(seen, stores).kind, counts.find()
-    if counted is not None and counted.suffices(seen.knowledge_store, now):
+    many = kind is not KnowledgeBaseKind.VECTOR
+    if many and counted is not None and counted.suffices(seen.knowledge_store, now):
         return True
     if knowledge_bases.named(names.knowledge_base(seen.live_knowledge)):
         return True  # whoever made it died before the record said so
