@@ -54,7 +54,7 @@ LOOK_EVERY = 10.0
 """Seconds between two looks of the command, in place of its one: calls of the API are not what is looked at."""
 INTERRUPTED_FOR = 60.0
 REAL_SECONDS = 3_600
-_JOBS, _STARTS_EVERY = 3, 1 / Quotas().requests_per_second["StartIngestionJob"]
+_JOBS, _STARTS_EVERY = Quotas().jobs_per_account, 1 / Quotas().requests_per_second["StartIngestionJob"]
 _CREATED_PER_SECOND = Quotas().requests_per_second["CreateKnowledgeBase"]
 _BUILT = VECTOR_CREATION + SMALL_SYNC
 _REMEMBERED = float(Deployment(ACCOUNT, REGION).value({"Ref": "RegistryCacheSeconds"}))
@@ -83,6 +83,7 @@ class World:
         failed: what executions have failed, and why.
         most: knowledge bases that the account had at any look.
         lags: from each change until a sync had brought it in; in order of the changes.
+        jobs: how many jobs of live knowledges have begun until then.
     """
 
     seconds: float = 0.0
@@ -93,6 +94,7 @@ class World:
     most: int = 0
     changes: list[Change] = field(default_factory=list)
     lags: list[float | None] = field(default_factory=list)
+    jobs: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,15 +104,19 @@ class _Api(VirtualFleetApi):
         return ProfileBody.from_domain(OFFICE)
 
 
-def bound(tenants: int, for_rebuilds: int) -> float:
-    """The shortest time in seconds that there can be: by three of the account's five jobs, by one start of a job in ten
-    seconds, by two knowledge bases made in a second, or by those that are left for candidates. The last ones need not
-    be deleted."""
+def bound(tenants: int, for_rebuilds: int, others_jobs: float = 0.0) -> float:
+    """The shortest time in seconds that there can be: by the account's five jobs, less those that people's changes
+    take, by one start of a job in ten seconds, by two knowledge bases made in a second, or by those that are left for
+    candidates. The last ones need not be deleted.
+
+    Args:
+        others_jobs: that are at work on average without a rebuild.
+    """
     by_room = max(0, tenants - for_rebuilds) / for_rebuilds * _TAKEN + _BUILT
-    by_jobs = tenants / _JOBS * SMALL_SYNC + VECTOR_CREATION
     # A candidate's, and that of the sync which follows from its promotion.
-    by_starts = 2 * tenants * _STARTS_EVERY
-    return max(by_room, by_jobs, by_starts, tenants / _CREATED_PER_SECOND)
+    jobs = 2 * tenants
+    by_jobs = jobs * SMALL_SYNC / (_JOBS - others_jobs)
+    return max(by_room, by_jobs, jobs * _STARTS_EVERY, tenants / _CREATED_PER_SECOND)
 
 
 def provision(fleet: VirtualFleet, tenants: int, for_rebuilds: int) -> None:
@@ -165,7 +171,7 @@ def lived(tenants: int, until: float | None, *, fleet: VirtualFleet) -> World:
         world.seconds = fleet.timeline.now() - began
     else:
         fleet.timeline.run_for(until)
-    over = True
+    over, ended = True, fleet.timeline.now()
     fleet.timeline.run_for(AN_HOUR)
     jobs = [
         JobStateChangeDetail.model_validate(event["Detail"])
@@ -173,6 +179,7 @@ def lived(tenants: int, until: float | None, *, fleet: VirtualFleet) -> World:
         if event["DetailType"] == "Ingestion Job State Change"
     ]
     whole = [job for job in jobs if job.status is JobStatus.COMPLETE and not job.beside]
+    world.jobs = sum(job.started_at is not None and job.started_at.timestamp() < ended for job in whole)
     world.lags = [_lag(change, whole, began) for change in world.changes]
     for event in fleet.events[given:]:
         if event["DetailType"] == "Rebuild Ended":
@@ -235,7 +242,7 @@ def prove(tenants: int = TENANTS, for_rebuilds: int = FOR_REBUILDS) -> Row:
         fleet.rest()
         busy = in_copy(fleet, lambda copied: lived(tenants, None, fleet=copied), within=REAL_SECONDS)
         quiet = in_copy(fleet, partial(_quietly, tenants, busy.seconds), within=REAL_SECONDS)
-    shortest = bound(tenants, for_rebuilds)
+    shortest = bound(tenants, for_rebuilds, quiet.jobs * SMALL_SYNC / busy.seconds)
     for wrong in _wrong(quiet, busy, tenants, shortest):
         row.add(wrong)
     row.runs = tenants + len(busy.changes)
