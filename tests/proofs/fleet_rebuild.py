@@ -20,7 +20,6 @@ import kbfleet.bootstrap
 from bedrock_emulator import Quotas
 from bedrock_emulator.services.ingestion_jobs import SMALL_SYNC
 from bedrock_emulator.services.knowledge_bases import DATA_SOURCE_DELETION, DELETION, VECTOR_CREATION
-from bedrock_emulator.world.records import KnowledgeBase
 from benchmarks.ingestion.simulation import percentile
 from cli.fleet_api import FleetApi
 from cli.fleet_rebuild import AT_ONCE
@@ -122,26 +121,12 @@ def bound(tenants: int, for_rebuilds: int, others_jobs: float = 0.0) -> float:
 def provision(fleet: VirtualFleet, tenants: int, for_rebuilds: int) -> None:
     """So many tenants, each with a document that is ingested; somebody else has all knowledge bases but those that are
     left to rebuilds."""
-    account, now = fleet.emulator._account, fleet.timeline.now()
-    for number in range(KnowledgeBaseKind.VECTOR.quota - tenants - for_rebuilds):
-        account.knowledge_bases[f"S{number:09}"] = KnowledgeBase(
-            identifier=f"S{number:09}",
-            arn=account.arn("bedrock", f"knowledge-base/S{number:09}"),
-            name=f"somebodys-{number}",
-            role_arn="arn:aws:iam::123456789012:role/somebodys",
-            configuration={"type": "VECTOR"},
-            storage=None,
-            description=None,
-            status="ACTIVE",
-            created_at=now,
-            updated_at=now,
-            tags={},
-        )
     names = [f"tenant-{number:02}" for number in range(tenants)]
     runs = [fleet.start("provision_tenant", {"tenant_id": name, "knowledge_store": STORE}) for name in names]
     fleet.finish(*runs, within=10 * AN_HOUR)
     assert {run.status for run in runs} == {"SUCCEEDED"}, [run.failures for run in runs if run.status != "SUCCEEDED"]
     fleet.settle(*names)
+    fleet.fill_account(left=for_rebuilds)
     records = kbfleet.bootstrap.profile_records()
     records.enlist(OFFICE.name)
     records.add(OFFICE)

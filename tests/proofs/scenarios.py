@@ -11,6 +11,7 @@ from typing import Any
 import kbfleet.bootstrap
 from kbfleet.contracts.events import SYNC_HELD
 from kbfleet.domain.errors import TenantNotActive
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import (
     Answering,
@@ -93,6 +94,7 @@ def scenarios(store: str) -> list[Scenario]:
         rebuilding(store),
         stopping_a_rebuild(store),
         rolling_back(store),
+        *([rebuilding_in_anothers_room(store)] if has_little_room(store) else []),
     ]
 
 
@@ -104,6 +106,11 @@ def restorations(store: str) -> list[Scenario]:
         rebuilding_by_a_profile_after(store, Loss.DATA_SOURCE),
         refusing_after(store, Loss.DATA_SOURCE),
     ]
+
+
+def has_little_room(store: str) -> bool:
+    """Whether candidates may have to wait there for what others have kept."""
+    return kbfleet.bootstrap.store_types()[store].kind is KnowledgeBaseKind.VECTOR
 
 
 LONGEST = Slowness(managed_knowledge_base=(124.0, 124.0), managed_data_source=(300.0, 300.0))
@@ -413,6 +420,21 @@ def rebuilding(store: str) -> Scenario:
 
 
 @cache
+def rebuilding_in_anothers_room(store: str) -> Scenario:
+    """The account is full, and a neighbour has kept what it was answered from: that leaves for the candidate, long
+    before its time."""
+    return Scenario(
+        "a rebuild that another's kept knowledge leaves for",
+        f"rebuilding_in_anothers_room({store!r})",
+        partial(_rebuild, keep_hours=0),
+        partial(_check_rebuilt_in_anothers_room, store),
+        tenants=(TENANT, NEIGHBOUR),
+        prepare=partial(_prepare_full_account, store),
+        check_meanwhile=_not_in_service,
+    )
+
+
+@cache
 def rebuilding_after(store: str, loss: Loss) -> Scenario:
     """A tenant that has lost what it was answered from, and is rebuilt in place of being provisioned again."""
     return Scenario(
@@ -501,17 +523,43 @@ def _check_rebuilt(store: str, fleet: VirtualFleet) -> list[str]:
     return [*wrong, *_check_alone(store, fleet)]
 
 
-def _check_alone(store: str, fleet: VirtualFleet) -> list[str]:
-    """After the round that comes next, there is one knowledge."""
+def _check_alone(store: str, fleet: VirtualFleet, *tenant_ids: str, foreign: int = 0) -> list[str]:
+    """After the round that comes next, each of the tenants has one knowledge."""
+    tenant_ids = tenant_ids or (TENANT,)
     fleet.timeline.run_for(AN_HOUR)
     fleet.invoke("ReconcileFunction", {"hourly": True})
     machine = fleet.machine_arn("rebuild_tenant")
     fleet.finish(*(each for each in fleet.step_functions.executions.values() if each.machine == machine))
-    fleet.settle(TENANT)
-    tenant = fleet.tenant(TENANT)
+    fleet.settle(*tenant_ids)
+    tenants = [fleet.tenant(tenant_id) for tenant_id in tenant_ids]
+    wrong = [f"beside it is {tenant.beside}" for tenant in tenants if tenant is not None and tenant.beside is not None]
+    wrong += departures(fleet, dict.fromkeys(tenant_ids, store), foreign=foreign)
+    return [*wrong, *departures_from_the_bucket(fleet, TENANT)]
+
+
+def _prepare_full_account(store: str, fleet: VirtualFleet) -> None:
+    _provisioned(fleet, store, TENANT, NEIGHBOUR)
+    _read(fleet, _DOCUMENTS)
+    request = api_request("PUT", "/tenants/{tenant_id}/rebuild", query={}, tenant_id=NEIGHBOUR)
+    fleet.invoke("TenantsFunction", request | {"body": json.dumps({"keep_hours": 24})})
+    fleet.finish(*fleet.step_functions.executions.values())
+    fleet.settle(TENANT, NEIGHBOUR)
+    neighbour = fleet.tenant(NEIGHBOUR)
+    assert neighbour is not None
+    assert neighbour.knowledge == 2
+    assert neighbour.beside is not None
+    fleet.fill_account(left=0)
+
+
+def _check_rebuilt_in_anothers_room(store: str, fleet: VirtualFleet) -> list[str]:
+    fleet.settle(TENANT, NEIGHBOUR)
+    tenant, neighbour = fleet.tenant(TENANT), fleet.tenant(NEIGHBOUR)
     assert tenant is not None
-    wrong = [f"beside it is {tenant.beside}"] if tenant.beside is not None else []
-    return [*wrong, *departures(fleet, {TENANT: store}), *departures_from_the_bucket(fleet, TENANT)]
+    assert neighbour is not None
+    wrong = [] if tenant.knowledge == 2 else [f"knowledge {tenant.knowledge} answers: {tenant.beside}"]
+    wrong += [] if neighbour.knowledge == 2 else [f"knowledge {neighbour.knowledge} of the neighbour answers"]
+    foreign = KnowledgeBaseKind.VECTOR.quota - 3  # two that answer, and one that was kept
+    return [*wrong, *_check_alone(store, fleet, TENANT, NEIGHBOUR, foreign=foreign)]
 
 
 def _prepare_candidate(store: str, fleet: VirtualFleet) -> None:

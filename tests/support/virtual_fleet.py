@@ -38,6 +38,8 @@ from moto.s3.models import FakeBucket
 import bedrock_emulator.account
 import kbfleet.bootstrap
 from bedrock_emulator import Emulator, Quotas
+from bedrock_emulator.world.records import KnowledgeBase
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, ResourceNames, TenantId
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.domain.tenant import Tenant
@@ -260,6 +262,25 @@ class VirtualFleet:
         """What answers in that life."""
         tenant = self.tenant(tenant_id)
         return tenant.live_knowledge if tenant is not None else first_knowledge(tenant_id)
+
+    def fill_account(self, *, left: int) -> None:
+        """Another fleet has all knowledge bases of type VECTOR that the account can have, but so many."""
+        account, now = self.emulator._account, self.timeline.now()
+        for number in range(KnowledgeBaseKind.VECTOR.quota - left - len(account.knowledge_bases)):
+            identifier = f"S{number:09}"
+            account.knowledge_bases[identifier] = KnowledgeBase(
+                identifier=identifier,
+                arn=account.arn("bedrock", f"knowledge-base/{identifier}"),
+                name=f"somebodys-{number}",
+                role_arn="arn:aws:iam::123456789012:role/somebodys",
+                configuration={"type": "VECTOR"},
+                storage=None,
+                description="Documents of somebody, kept in sync by kbfleet (VECTOR)",
+                status="ACTIVE",
+                created_at=now,
+                updated_at=now,
+                tags={},
+            )
 
     def machine_arn(self, machine: str) -> str:
         return str(self.deployment.value({"Ref": self._machine(machine)}))

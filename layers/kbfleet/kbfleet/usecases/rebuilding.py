@@ -368,8 +368,9 @@ def _has_room(
         return True
     if knowledge_bases.named(names.knowledge_base(seen.live_knowledge)):
         return True  # whoever made it died before the record said so
-    used = knowledge_bases.count(kind)
+    # In this order: what is forgotten between the two is not counted any more, either.
     others = [each for each in registry.all() if each.tenant_id != tenant.tenant_id and _kind(each, stores) is kind]
+    used = knowledge_bases.count(kind)
     turn = rebuild.turn_of(tenant, others, kind.quota - used, now)
     if turn.hopeless:
         raise CapacityExceeded(
