@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 
@@ -355,6 +356,27 @@ class TestRoom:
         started = [each for each in run.executions.requests if each.startswith("charlie")]
         others[CHARLIE].run(run.executions.describe(started[-1]))
         assert others[CHARLIE].record.beside is None
+        assert run.reserve(execution).builds
+
+    def test_what_leaves_while_knowledge_bases_are_counted_leaves_hope(
+        self, run: Rebuilding, fleet: Fleet, others: dict[TenantId, Rebuilding]
+    ) -> None:
+        self.promoted(others[BRAVO])
+        self.leave(fleet, 0)
+        execution = run.request(OFFICE)
+        with pytest.raises(NotReadyYet):
+            run.reserve(execution)
+        count = fleet.knowledge_bases.count
+
+        def count_slowly(kind: KnowledgeBaseKind) -> int:
+            counted = count(kind)
+            started = [each for each in run.executions.requests if each.startswith(BRAVO)]
+            others[BRAVO].run(run.executions.describe(started[-1]))
+            return counted
+
+        with patch.object(fleet.knowledge_bases, "count", count_slowly), pytest.raises(NotReadyYet):
+            run.reserve(execution)
+        assert others[BRAVO].record.beside is None
         assert run.reserve(execution).builds
 
     def test_a_candidate_that_was_compared_leaves_too(
