@@ -126,6 +126,23 @@ class ProvisioningRefused(Trouble):
         fleet.give_back("EnsureDataSourceFunction")
 
 
+class RebuildingRefused(Trouble):
+    page = "rebuilding-failed"
+    tenant = "juliet"
+    title = "juliet: rebuilding failed"
+    cause = "AccessRefused"
+
+    def prepare(self, fleet: Fleet) -> None:
+        fleet.succeeds(f"kbfleet tenant add {self.tenant}")
+
+    def make(self, fleet: Fleet) -> None:
+        fleet.take_away("EnsureDataSourceFunction", "bedrock:*")
+        fleet.succeeds(f"kbfleet tenant rebuild {self.tenant} --no-wait")
+
+    def take_away(self, fleet: Fleet) -> None:
+        fleet.give_back("EnsureDataSourceFunction")
+
+
 class QuotaExhausted(Trouble):
     page = "provisioning-failed"
     tenant = "charlie"
@@ -522,6 +539,7 @@ TROUBLES: tuple[type[Trouble], ...] = (
     DocumentDamaged,
     BucketEmptied,
     ProvisioningRefused,
+    RebuildingRefused,
     QuotaExhausted,
     OffboardingRefused,
     ForeignDataSource,
@@ -550,7 +568,6 @@ UNTRIED: Mapping[str, str] = {
     "concurrency-exhausted": "the local AWS lets functions wait instead of refusing to run them",
     "executions-failing": "the local AWS has no metrics of Step Functions; the failures themselves are tried",
     "queues-stuck": "the local AWS does not say how old a queue's oldest message is",
-    "rebuilding-failed": "its steps are those of provisioning-failed; tests/proofs/scenarios.py crashes at each call",
     "requests-throttled": "it passes by itself, or needs a quota of the account",
     "shared-resource-lost": "it hits all tenants of the drill's fleet at once; tests/workflow/test_losses.py tries it",
     "scheduled-work-failing": "schedules of the local AWS run at their real pace, up to a day apart",
