@@ -168,5 +168,6 @@ def announce_rebuild_failed(step: WorkflowFailedInput) -> None:
     rebuilding.announce_rebuild_failed(
         step.progress.tenant_id,
         step.to_domain(bootstrap.clock().now()),
+        registry=bootstrap.registry(),
         announcements=bootstrap.announcements(),
     )

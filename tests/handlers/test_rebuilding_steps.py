@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kbfleet import bootstrap
+from kbfleet.domain.alert import workflow_alert
 from kbfleet.domain.errors import InvalidInput, LeaseLost, NotReadyYet
 from kbfleet.domain.ingestion_job import Statistics
 from kbfleet.domain.knowledges import Role
@@ -22,7 +23,7 @@ from tests.handlers.conftest import Handler, event
 from tests.support.fakes import JobCourse
 from tests.support.fleet import Fleet
 from tests.support.rebuilding import Rebuilding
-from tests.support.samples import ACME, first_knowledge
+from tests.support.samples import ACME, DEPLOYMENT, first_knowledge
 
 Send = Callable[..., tuple[int, dict[str, Any]]]
 Run = Callable[..., Any]
@@ -164,6 +165,29 @@ class TestSteps:
         assert record.beside.failure.step == "Ensure Service Role"
         (told,) = fleet.announcements.rebuild_failures
         assert told == (ACME, record.beside.failure)
+
+    def test_a_deletion_that_fails_is_gone_on_with_by_the_command_in_its_message(
+        self, fleet: Fleet, acme: None, run: Run, send: Send
+    ) -> None:
+        _, payload = build(fleet, run, send, '{"keep_hours": 0}')
+        run("promote_knowledge", **payload, asked=[])
+        fleet.clock.advance(3_600)
+        later = fleet.rebuild_executions.start("acme-later", {"tenant_id": "acme"}).arn
+        run("reserve_rebuild", request={"tenant_id": "acme"}, execution=later)
+        failed = {**event("steps/announce_rebuild_failed"), "execution": later}
+        run("mark_tenant_failed", of="provisioning", **failed)
+        run("announce_rebuild_failed", **failed)
+        fleet.rebuild_executions.progress("acme-later", status="FAILED")
+        ((_, told),) = fleet.announcements.rebuild_failures
+        alert = workflow_alert(ACME, told, DEPLOYMENT)
+        assert alert.command == "kbfleet tenant rebuild --stop acme --stack kbfleet --region us-east-1"
+        assert (
+            alert.advice == "What does not answer any more is not deleted yet. Remove the cause; then this continues:"
+        )
+        _, answer = send("delete_rebuild")
+        assert answer["execution"] != "acme-later"
+        holder = fleet.rebuild_executions.describe(answer["execution"]).arn
+        assert not run("reserve_rebuild", request={"tenant_id": "acme"}, execution=holder)["builds"]
 
     def test_there_is_nothing_to_do_for_a_tenant_that_nobody_rebuilds(self, fleet: Fleet, acme: None, run: Run) -> None:
         execution = fleet.rebuild_executions.start("acme-idle", {"tenant_id": "acme"}).arn

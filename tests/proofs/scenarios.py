@@ -426,7 +426,7 @@ def rebuilding_in_anothers_room(store: str) -> Scenario:
     return Scenario(
         "a rebuild that another's kept knowledge leaves for",
         f"rebuilding_in_anothers_room({store!r})",
-        partial(_rebuild, keep_hours=0),
+        _rebuild_beside_rounds,
         partial(_check_rebuilt_in_anothers_room, store),
         tenants=(TENANT, NEIGHBOUR),
         prepare=partial(_prepare_full_account, store),
@@ -549,6 +549,22 @@ def _prepare_full_account(store: str, fleet: VirtualFleet) -> None:
     assert neighbour.knowledge == 2
     assert neighbour.beside is not None
     fleet.fill_account(left=0)
+
+
+def _rebuild_beside_rounds(fleet: VirtualFleet) -> Execution:
+    """The candidate waits for the neighbour's execution: if that has died, the round starts another; if it has failed,
+    people run the command in its message."""
+
+    def go_on() -> None:
+        fleet.timeline.sleep(AN_HOUR / 4)
+        neighbour = fleet.tenant(NEIGHBOUR)
+        if neighbour is not None and neighbour.beside is not None and neighbour.beside.failure is not None:
+            stop = api_request("DELETE", "/tenants/{tenant_id}/rebuild", query={}, tenant_id=NEIGHBOUR)
+            assert fleet.functions("TenantsFunction", stop)["statusCode"] == 202
+        fleet.functions("ReconcileFunction", {"hourly": True})
+
+    fleet.timeline.spawn("the round", go_on)
+    return _rebuild(fleet, keep_hours=0)
 
 
 def _check_rebuilt_in_anothers_room(store: str, fleet: VirtualFleet) -> list[str]:

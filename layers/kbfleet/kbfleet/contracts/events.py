@@ -764,6 +764,8 @@ class WorkflowFailedDetail(BaseModel):
     error: str
     reason: str
     occurred_at: datetime
+    deletes: bool = False
+    """Whether a rebuild's execution only deleted what does not answer."""
 
     @classmethod
     def from_domain(cls, tenant_id: TenantId, failure: WorkflowFailure) -> Self:
@@ -775,10 +777,13 @@ class WorkflowFailedDetail(BaseModel):
             error=failure.error,
             reason=failure.reason,
             occurred_at=failure.at,
+            deletes=failure.deletes,
         )
 
     def to_domain(self) -> WorkflowFailure:
-        return WorkflowFailure(self.workflow, self.step, self.error, self.reason, self.execution, self.occurred_at)
+        return WorkflowFailure(
+            self.workflow, self.step, self.error, self.reason, self.execution, self.occurred_at, self.deletes
+        )
 
 
 class JobStateChangeEvent(BaseModel):

@@ -374,6 +374,8 @@ def _by_reason(documents: Sequence[ReportedDocument]) -> tuple[Reason, ...]:
 def repair_of_workflow(failure: WorkflowFailure) -> str:
     """The command of `kbfleet` that goes on where an execution has ended; or, where what was read of the documents is
     gone, that has them read anew."""
+    if failure.deletes:
+        return "tenant rebuild --stop"
     if failure.error == KnowledgeLost.__name__:
         return "tenant rebuild"
     return _VERBS[failure.workflow]
@@ -407,6 +409,8 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
             Harm.MACHINERY_ONLY,
         ),
     }[failure.workflow]
+    if failure.deletes:
+        advice = "What does not answer any more is not deleted yet. Remove the cause; then this continues:"
     if failure.error == KnowledgeLost.__name__:
         advice, harm = "No other cause need be removed. This reads all of the tenant's documents anew:", Harm.UNKNOWN
     return Alert(

@@ -411,6 +411,12 @@ def failed(tenant: Tenant, failure: WorkflowFailure) -> Tenant:
     return tenant
 
 
+def told_of_failure(tenant: Tenant | None, failure: WorkflowFailure) -> WorkflowFailure:
+    """What people are told: what goes on with a deletion is another command than what goes on with a rebuild."""
+    beside = tenant.beside if tenant is not None else None
+    return replace(failure, deletes=beside is not None and beside.role is Role.LEAVING and beside.following is None)
+
+
 def news(tenant: Tenant) -> RebuildEnded | None:
     """What people have yet to hear of."""
     beside = tenant.beside

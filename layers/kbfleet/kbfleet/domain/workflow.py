@@ -20,7 +20,11 @@ class Workflow(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkflowFailure:
-    """Why the last execution of a state machine did not reach its end."""
+    """Why the last execution of a state machine did not reach its end.
+
+    Args:
+        deletes: whether it only deleted what does not answer: nothing is to be built after it.
+    """
 
     workflow: Workflow
     step: str
@@ -28,6 +32,7 @@ class WorkflowFailure:
     reason: str
     execution: str
     at: datetime
+    deletes: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", shortened(self.reason, MESSAGE_BYTES))

@@ -1161,4 +1161,4 @@ def record_stopped_execution(
         case Workflow.OFFBOARD_TENANT:
             announcements.offboarding_failed(tenant_id, failure)
         case Workflow.REBUILD_TENANT:
-            announcements.rebuild_failed(tenant_id, failure)
+            announcements.rebuild_failed(tenant_id, rebuild.told_of_failure(registry.find(tenant_id), failure))

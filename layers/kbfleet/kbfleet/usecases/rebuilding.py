@@ -741,5 +741,7 @@ def forget_knowledge(
 # --- when it fails -------------------------------------------------------------------------------
 
 
-def announce_rebuild_failed(tenant_id: TenantId, failure: WorkflowFailure, *, announcements: Announcements) -> None:
-    announcements.rebuild_failed(tenant_id, failure)
+def announce_rebuild_failed(
+    tenant_id: TenantId, failure: WorkflowFailure, *, registry: TenantRegistry, announcements: Announcements
+) -> None:
+    announcements.rebuild_failed(tenant_id, rebuild.told_of_failure(registry.find(tenant_id), failure))
