@@ -398,7 +398,7 @@ SAMPLES: Mapping[str, Sample] = {
     "stack import": Sample(()),
     "verify": Sample(("--yes",), exit_code=1),
 }
-"""Of every command; a new one needs a sample here."""
+"""Of every command; a new one needs a sample here. docs/cli.md shows them."""
 
 
 def commands() -> Mapping[str, Any]:
@@ -421,9 +421,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     return lambda name, *arguments: CliRunner().invoke(cli.main.app, [*name.split(), *arguments])
 
 
-@pytest.fixture
-def answering(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fleet that is there."""
+def let_a_fleet_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fleet that is there. docs/cli.md shows how: `tests/contract/command_page.py`."""
     monkeypatch.setattr(FleetApi, "of_stack", lambda *_: FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
     described = {"StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/kbfleet/0"}
     monkeypatch.setattr(FleetStack, "named", lambda *_: FleetStack("kbfleet", described, None))  # type: ignore[arg-type]
@@ -438,6 +437,11 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, "[x]")
     monkeypatch.setattr(cli.verify.run, "plan", lambda *_, **__: Plan((ACME,), "at most 1 USD", 60))
     monkeypatch.setattr(cli.verify.run, "verify", lambda *_, **__: REPORT)
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_a_fleet_answer(monkeypatch)
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
