@@ -1,7 +1,8 @@
 """Every command of `kbfleet` with its help, its options and a sample run: the sections of docs/cli.md, and the pictures
 of terminals. `docs/generate.py` runs this in a process of its own, because what a terminal can show is decided once.
 
-The runs are those of `tests/unit/test_every_command.py`: the real command line, and an API that answers as there.
+The runs are those of `tests/unit/test_every_command.py`, or of `tests/support/command_scenes.py` where there is more to
+see: the real command line, and an API that answers as there.
 """
 
 from __future__ import annotations
@@ -41,16 +42,22 @@ def _prepare(*, as_a_picture: bool) -> None:
 
 def run(name: str) -> tuple[str, str, int]:
     """Returns: the line that was typed, what was shown, and the exit code."""
-    import cli.main
-    import cli.progress
-    from tests.unit import test_every_command as samples
     from typer.testing import CliRunner
 
-    sample = samples.SAMPLES[name]
+    import cli.main
+    import cli.progress
+    from tests.support.command_scenes import SCENES
+    from tests.unit import test_every_command as samples
+
+    scene, sample = SCENES.get(name), samples.SAMPLES[name]
+    if scene is not None:
+        sample = samples.Sample(scene.arguments, scene.answers(), scene.exit_code)
     with tempfile.TemporaryDirectory() as empty, chdir(empty), pytest.MonkeyPatch.context() as patched:
         patched.setattr(cli.progress, "POLL_SECONDS", 0)
         samples.let_a_fleet_answer(patched)
         samples.answer(patched, sample)
+        if scene is not None:
+            scene.prepare(patched)
         ran = CliRunner().invoke(cli.main.app, [*name.split(), *sample.arguments])
     if ran.exit_code != sample.exit_code:
         raise RuntimeError(f"kbfleet {name} ended with {ran.exit_code}: {ran.output}")
