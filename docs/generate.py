@@ -302,8 +302,12 @@ PARTS: dict[str, Callable[[], str]] = {
     "prices": prices,
     "prices of Tokyo": prices_of_tokyo,
     "costs of profiles": costs_of_profiles,
-    "costs of fleets": lambda: costs_of_fleets(("tenants", *STORES_OF_FLEETS, ""), "{} fleets"),
-    "costs of fleets in Japanese": lambda: costs_of_fleets(("テナント数", *STORES_OF_FLEETS, ""), "{} フリート"),
+    "costs of fleets": lambda: costs_of_fleets(
+        ("tenants", "S3_VECTORS, the default", *STORES_OF_FLEETS[1:], ""), "{} fleets"
+    ),
+    "costs of fleets in Japanese": lambda: costs_of_fleets(
+        ("テナント数", "S3_VECTORS (標準)", *STORES_OF_FLEETS[1:], ""), "{} フリート"
+    ),
     "commands for tenants": _commands_of("Tenants"),
     "commands for documents and questions": _commands_of("Documents and questions"),
     "commands for the fleet": _commands_of("The fleet as a whole"),

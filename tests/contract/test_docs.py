@@ -231,10 +231,10 @@ def test_each_row_and_line_of_the_japanese_page_names_the_same(english: str, jap
 
 @BOTH
 def test_the_japanese_page_has_the_same_sections_tables_lists_and_pictures(english: str, japanese: str) -> None:
-    def shape(page: str) -> list[tuple[int, int, int]]:
+    def shape(page: str) -> list[list[int]]:
         sections = re.split(r"^## ", page, flags=re.MULTILINE)
         return [
-            tuple(len(re.findall(rf"^{begun}", each, re.M)) for begun in (r"\|", "- ", r"\*\*")) for each in sections
+            [len(re.findall(f"^{begun}", each, re.MULTILINE)) for begun in (r"\|", "- ", r"\*\*")] for each in sections
         ]
 
     assert shape(japanese) == shape(english)
