@@ -50,7 +50,7 @@ check: $(INSTALLED) ## Format, lint, types, import rule, template and policies a
 audit: $(INSTALLED) $(AUDITED) ## What checkov finds in the template, beside what is accepted; needs 220 MB
 	@$(BIN)/python -m tests.oracles.audit $(CURDIR)/$(AUDIT)/bin/checkov
 
-docs: $(INSTALLED) ## Bring the generated parts of docs/ up to date
+docs: $(INSTALLED) ## Bring the generated parts of the pages up to date, sample runs and pictures of terminals among them
 	@$(BIN)/python docs/generate.py
 
 pictures: $(INSTALLED) ## Draw the messages of docs/alerts.md that have changed; needs Chromium

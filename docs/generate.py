@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,62 @@ def kept_after_offboarding() -> str:
     return table()
 
 
+STORES_OF_FLEETS = ("S3_VECTORS", "OPENSEARCH_SERVERLESS", "MANAGED")
+SIZES_OF_FLEETS = (10, 50, 300)
+"""Tenants, in the table that the first page has."""
+
+
+def costs_of_fleets(headings: tuple[str, ...], fleets: str) -> str:
+    """What `kbfleet costs` says of fleets of several sizes, in all, with the command that says it.
+
+    Args:
+        headings: of the columns.
+        fleets: how a number of fleets is said, where one does not suffice.
+    """
+    sys.path.insert(0, str(ROOT))
+    from cli.costs.estimate import Workload, estimate
+    from cli.costs.prices import Prices
+    from cli.costs.stack_parts import stack_parts
+    from cli.costs.tables import amount, markdown
+
+    def row(tenants: int) -> tuple[str, ...]:
+        made = estimate(Workload(tenants=tenants), Prices.read(), stack_parts())
+        several = {store: f" ({fleets.format(n)})" for store, n in made.fleets.items() if n > 1}
+        cells = (f"{amount(made.monthly(store))}{several.get(store, '')}" for store in STORES_OF_FLEETS)
+        return str(tenants), *cells, f"`kbfleet costs --tenants {tenants}`"
+
+    return markdown(headings, map(row, SIZES_OF_FLEETS))
+
+
+@cache
+def _commands() -> Mapping[str, str]:
+    """Every command with a sample run, as Markdown, by the panel of the help that it is in."""
+    sections: Mapping[str, str] = json.loads(_printed_by("tests/contract/command_page.py"))
+    return sections
+
+
+def _commands_of(panel: str) -> Callable[[], str]:
+    return lambda: _commands()[panel]
+
+
+PICTURES = ("doctor", "why", "questions results")
+"""Commands whose sample runs are drawn."""
+
+
+def terminal_pictures() -> Iterator[tuple[Path, str]]:
+    """The files of the pictures of terminals."""
+    sys.path.insert(0, str(ROOT))
+    from docs.terminal_pictures import drawn
+
+    folder = ROOT / "docs" / "pictures"
+    runs = json.loads(_printed_by("tests/contract/command_page.py", "--as-a-picture", *PICTURES))
+    for command, (typed, shown) in zip(PICTURES, runs, strict=True):
+        name = command.replace(" ", "-")
+        yield folder / f"{name}.svg", drawn(f"$ {typed}\n{shown}")
+    # Of a run that takes a minute and a half, and was recorded once.
+    yield folder / "demo.svg", drawn((folder / "demo.txt").read_text("utf-8"))
+
+
 def _printed_by(script: str, *arguments: str) -> str:
     printed = subprocess.run(  # noqa: S603 -- our own script
         [sys.executable, str(ROOT / script), *arguments], capture_output=True, text=True, check=True
@@ -245,6 +302,15 @@ PARTS: dict[str, Callable[[], str]] = {
     "prices": prices,
     "prices of Tokyo": prices_of_tokyo,
     "costs of profiles": costs_of_profiles,
+    "costs of fleets": lambda: costs_of_fleets(
+        ("tenants", "S3_VECTORS, the default", *STORES_OF_FLEETS[1:], ""), "{} fleets"
+    ),
+    "costs of fleets in Japanese": lambda: costs_of_fleets(
+        ("テナント数", "S3_VECTORS (標準)", *STORES_OF_FLEETS[1:], ""), "{} フリート"
+    ),
+    "commands for tenants": _commands_of("Tenants"),
+    "commands for documents and questions": _commands_of("Documents and questions"),
+    "commands for the fleet": _commands_of("The fleet as a whole"),
 }
 
 
@@ -280,7 +346,8 @@ def _renewed() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "openapi.json", openapi()
     yield ROOT / "docs" / "profile.schema.json", profile_schema()
     yield from ((ROOT / "docs" / name, document) for name, document in deployer_policies().items())
-    for path in sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "emulator").glob("*.md")]):
+    yield from terminal_pictures()
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "emulator").glob("*.md")]):
         yield path, generated(path.read_text("utf-8"))
 
 

@@ -102,19 +102,26 @@ def _lines_of(block: dict[str, Any]) -> Iterator[str]:
 def _lines_of_rich_text(element: dict[str, Any]) -> Iterator[str]:
     match element["type"]:
         case "rich_text_list":
-            yield from (f"• {_inline(item)}" for item in element["elements"])
+            for item in element["elements"]:
+                first, *others = _lines_of_section(item)
+                yield f"• {first}"
+                yield from (f"  {line}" for line in others)
         case "rich_text_preformatted":
             yield f"    {_inline(element)}"
         case _:
-            # A line feed of ours stands alone; one inside a text is the sender's.
-            line = ""
-            for part in element["elements"]:
-                if part.get("text") == "\n":
-                    yield line
-                    line = ""
-                else:
-                    line += _inline_part(part)
+            yield from _lines_of_section(element)
+
+
+def _lines_of_section(section: dict[str, Any]) -> Iterator[str]:
+    """A line feed of ours stands alone; one inside a text is the sender's."""
+    line = ""
+    for part in section["elements"]:
+        if part.get("text") == "\n":
             yield line
+            line = ""
+        else:
+            line += _inline_part(part)
+    yield line
 
 
 def _inline(element: dict[str, Any]) -> str:

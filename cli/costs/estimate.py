@@ -17,12 +17,21 @@ from cli.costs.prices import Prices
 from cli.costs.ranges import NOTHING, Range, total
 from cli.costs.stack_parts import MONTH_MINUTES, StackParts
 from kbfleet.domain.answer import DEFAULT_PASSAGES
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.profiles import Chunking, ChunkingKind, Profile
 from kbfleet.domain.questions import MAX_QUESTIONS
 
 STORES = ("S3_VECTORS", "OPENSEARCH_SERVERLESS", "MANAGED")
-KNOWLEDGE_BASES_OF_A_FLEET = {"S3_VECTORS": 100, "OPENSEARCH_SERVERLESS": 100, "MANAGED": 10_000}
-"""Of an account and Region (AWS documentation, Quotas for Amazon Bedrock)."""
+KEPT_FOR_REBUILDS = 5
+"""Of the knowledge bases of type VECTOR: new tenants leave them to rebuilds, by the default of the parameter
+KnowledgeBasesForRebuilds."""
+_VECTOR = KnowledgeBaseKind.VECTOR.quota - KEPT_FOR_REBUILDS
+TENANTS_OF_A_FLEET = {
+    "S3_VECTORS": _VECTOR,
+    "OPENSEARCH_SERVERLESS": _VECTOR,
+    "MANAGED": KnowledgeBaseKind.MANAGED.quota,
+}
+"""In an account and Region."""
 
 TOKENS_OF_A_PAGE = Range(500, 1_000)
 """Assumed; a page of Japanese is nearer to the upper bound."""
@@ -298,7 +307,7 @@ def estimate(
         manner: that of a profile; that of the parameters' defaults unless given.
         stores: which of `STORES` are asked about.
     """
-    fleets = {store: ceil(workload.tenants / KNOWLEDGE_BASES_OF_A_FLEET[store]) for store in STORES}
+    fleets = {store: ceil(workload.tenants / TENANTS_OF_A_FLEET[store]) for store in STORES}
     without, beside = (
         _Calculation(workload, prices.assuming(usd), parts, fleets, manner or Manner()).lines() for usd in (0, 1)
     )

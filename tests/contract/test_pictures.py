@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import json
 import re
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 
+from docs.terminal_pictures import drawn as draw_terminal
 from tests.support.template import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -43,6 +46,81 @@ def test_the_page_shows_every_message_once() -> None:
 def test_nothing_of_a_message_is_left_as_markup(name: str) -> None:
     drawn = re.sub(r"<style>.*?</style>|<[^>]*>", "", MESSAGES[name], flags=re.DOTALL)
     assert not re.search(r"`|🔴|🟢", drawn)
+
+
+TERMINALS = sorted(Path(PICTURES.PICTURES).glob("*.svg"))
+"""What they show is compared with what is printed by tests/contract/test_docs.py: they are generated as pages are."""
+
+
+def shown(picture: Path) -> str:
+    return html.unescape("\n".join(re.findall(r"<text [^>]*>(.*?)</text>", picture.read_text("utf-8"))))
+
+
+def test_each_picture_of_a_terminal_stands_on_a_page() -> None:
+    pages = "".join(page.read_text("utf-8") for page in [*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")])
+    assert TERMINALS
+    assert [picture.name for picture in TERMINALS if f"pictures/{picture.name}" not in pages] == []
+
+
+@pytest.mark.parametrize("picture", TERMINALS, ids=lambda picture: picture.stem)
+def test_a_picture_of_a_terminal_fetches_and_runs_nothing(picture: Path) -> None:
+    drawn = picture.read_text("utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"@font-face|@import|<script|<style|<image|href|\burl\(", drawn)
+    ElementTree.fromstring(picture.read_text("utf-8"))  # noqa: S314 -- our own
+
+
+def test_a_terminals_text_makes_no_markup_and_keeps_its_cells() -> None:
+    drawn = draw_terminal("$ kbfleet ask '<script>'\n  \x1b[31m✗\x1b[0m 就業規則 & more   far away\n")
+    assert "<script>" not in drawn
+    found = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" textLength="([\d.]+)"([^>]*)>(.*?)</text>', drawn)
+    assert [html.unescape(text) for *_, text in found] == [
+        "$ kbfleet ask '<script>'",
+        "✗",
+        "就業規則",
+        "& more",
+        "far away",
+    ]
+    cells = [round((float(x) - 14) / 8.4) for x, *_ in found]
+    assert cells == [0, 2, 4, 13, 22]
+    assert [round(float(length) / 8.4) for _, _, length, *_ in found] == [24, 1, 8, 6, 8]
+    assert [looks for *_, looks, _ in found[:2]] == [' font-weight="bold"', ' fill="#f07178"']
+
+
+class TestThePictureOfTheDemo:
+    """It is of a run that was recorded. Whatever can be compared without playing it again, is."""
+
+    RECORDED = (DOCS / "pictures" / "demo.txt").read_text("utf-8")
+
+    def test_its_scenes_are_played_in_that_order(self) -> None:
+        source = (REPOSITORY / "local" / "demo.py").read_text("utf-8")
+        titles = re.findall(r'self\._scene\("(.+?)"\)', source)
+        scenes = [scene.rstrip("…") for scene in re.findall(r"^(\w.*?) ─+$", self.RECORDED, re.MULTILINE)]
+        assert len(scenes) > 4
+        assert [scene for scene in scenes if not any(title.startswith(scene) for title in titles)] == []
+
+    def test_its_questions_are_asked_and_its_documents_are_there(self) -> None:
+        source = (REPOSITORY / "local" / "demo.py").read_text("utf-8")
+        asked = re.findall(r"^(?:sakura|acme) (.*[?。])$", self.RECORDED, re.MULTILINE)
+        assert len(asked) == 5
+        assert [question for question in asked if f'"{question}"' not in source] == []
+        cited = re.findall(r"^  from ([^,\n]+)", self.RECORDED, re.MULTILINE)
+        samples = {path.name for path in (REPOSITORY / "local" / "samples").rglob("*")}
+        assert set(cited) <= samples
+
+    def test_its_messages_are_those_that_are_sent_now(self) -> None:
+        panels = re.findall(r"╭─ Slack.*?\n(.*?)╰", self.RECORDED, re.DOTALL)
+        for panel, name in zip(panels, ("documents_opened", "documents_over"), strict=True):
+            sent = (REPOSITORY / "tests" / "unit" / "snapshots" / "incidents" / f"{name}.json").read_text("utf-8")
+            words = " ".join(re.findall(r'"text": "([^"]*)"', json.dumps(json.loads(sent), ensure_ascii=False)))
+            lines = [line.strip("│ ") for line in panel.splitlines()]
+            assert [line for line in lines if line != "…" and line not in words] == []
+
+    def test_its_commands_are_known(self) -> None:
+        from tests.contract.test_docs import stranger
+
+        lines = re.findall(r"^\$ (kbfleet .*)$", self.RECORDED, re.MULTILINE)
+        assert len(lines) == 3
+        assert [line for line in lines if stranger(line)] == []
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import cli.main
-from cli.costs.estimate import STORES, Estimate, Line, When, Workload, estimate
+from cli.costs.estimate import STORES, TENANTS_OF_A_FLEET, Estimate, Line, When, Workload, estimate
 from cli.costs.prices import GRADES, OURS, REGIONS, Prices
 from cli.costs.ranges import Range
 from cli.costs.stack_parts import StackParts, stack_parts
@@ -23,6 +23,7 @@ from cli.costs.tables import HEADINGS, amount, lines_of, markdown
 from cli.fleet_api import FleetApi
 from kbfleet.contracts.profiles import ProfileBody
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from tests.support import template
 from tests.unit.test_profiles import FULL
 
@@ -83,7 +84,7 @@ def test_opensearch_serverless_costs_two_units_although_nothing_is_in_it() -> No
 
 
 def test_opensearch_serverless_may_need_more_when_vectors_do_not_fit() -> None:
-    capacity = line(of(tenants=100, documents=2_000), "capacity of OpenSearch Serverless").by_store
+    capacity = line(of(tenants=95, documents=2_000), "capacity of OpenSearch Serverless").by_store
     assert capacity["OPENSEARCH_SERVERLESS"].low == pytest.approx(2 * 0.24 * 730)
     assert capacity["OPENSEARCH_SERVERLESS"].high > 2 * capacity["OPENSEARCH_SERVERLESS"].low
 
@@ -115,6 +116,13 @@ def test_more_tenants_than_an_account_may_have_knowledge_bases_need_another_flee
     assert made.fleets == {"S3_VECTORS": 3, "OPENSEARCH_SERVERLESS": 3, "MANAGED": 1}
     always = {store: made.total(When.ALWAYS, store) for store in STORES}
     assert always["S3_VECTORS"].low == pytest.approx(3 * always["MANAGED"].low)
+
+
+@pytest.mark.parametrize(("tenants", "fleets"), [(95, 1), (96, 2)])
+def test_a_fleet_has_as_many_tenants_as_are_let_in_beside_what_rebuilds_need(tenants: int, fleets: int) -> None:
+    kept = template.template()["Parameters"]["KnowledgeBasesForRebuilds"]["Default"]
+    assert TENANTS_OF_A_FLEET["S3_VECTORS"] == KnowledgeBaseKind.VECTOR.quota - kept
+    assert of(tenants=tenants).fleets == {"S3_VECTORS": fleets, "OPENSEARCH_SERVERLESS": fleets, "MANAGED": 1}
 
 
 def test_a_fleet_that_nobody_asks_costs_nothing_for_questions() -> None:

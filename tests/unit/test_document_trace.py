@@ -429,6 +429,21 @@ class TestWhatBedrockHasMadeOfIt:
         fleet.ingested_documents.set(URI, IngestedStatus.FAILED, "Internal error.")
         assert "kbfleet sync retry-failed acme" in stuck(fleet)[2]
 
+    @pytest.mark.parametrize(("times", "said"), [(1, "Internal error"), (2, "Internal error. It has failed 2 times")])
+    def test_how_often_it_has_failed_is_a_sentence_of_its_own(self, fleet: Fleet, times: int, said: str) -> None:
+        upload(fleet)
+        fleet.request(ACME)
+        fleet.tick_until_idle()
+        fleet.ingested_documents.set(URI, IngestedStatus.FAILED, "Internal error")
+        now = fleet.clock.now()
+        fleet.failed_documents.save(
+            Life(ACME), FailedDocument(URI, "Internal error", now, now, revision="2", times=times)
+        )
+        found = traced(fleet).stuck_at
+        assert found is not None
+        assert said in found.finding
+        assert ("in a row" in found.finding) == (times > 1)
+
     def test_what_was_seen_of_the_object_that_failed_is_told_until_another_takes_its_place(self, fleet: Fleet) -> None:
         upload(fleet)
         fleet.request(ACME)

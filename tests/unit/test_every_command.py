@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -398,7 +399,7 @@ SAMPLES: Mapping[str, Sample] = {
     "stack import": Sample(()),
     "verify": Sample(("--yes",), exit_code=1),
 }
-"""Of every command; a new one needs a sample here."""
+"""Of every command; a new one needs a sample here. docs/cli.md shows them."""
 
 
 def commands() -> Mapping[str, Any]:
@@ -421,9 +422,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     return lambda name, *arguments: CliRunner().invoke(cli.main.app, [*name.split(), *arguments])
 
 
-@pytest.fixture
-def answering(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fleet that is there."""
+def let_a_fleet_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fleet that is there. docs/cli.md shows how: `tests/contract/command_page.py`."""
     monkeypatch.setattr(FleetApi, "of_stack", lambda *_: FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
     described = {"StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/kbfleet/0"}
     monkeypatch.setattr(FleetStack, "named", lambda *_: FleetStack("kbfleet", described, None))  # type: ignore[arg-type]
@@ -438,6 +438,11 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, "[x]")
     monkeypatch.setattr(cli.verify.run, "plan", lambda *_, **__: Plan((ACME,), "at most 1 USD", 60))
     monkeypatch.setattr(cli.verify.run, "verify", lambda *_, **__: REPORT)
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_a_fleet_answer(monkeypatch)
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
@@ -764,8 +769,13 @@ class TestWaiting:
         assert (run("sync", "start", "acme").exit_code, len(looked)) == (exit_code, looks)
 
 
-def test_the_readme_names_every_command() -> None:
-    """A command that nobody reads of is not there."""
-    text = (Path(cli.main.__file__).parents[1] / "README.md").read_text("utf-8")
-    missing = [name for name in LEAVES if f"kbfleet {name}" not in text and f"`{name}`" not in text]
+@pytest.mark.parametrize("page", ["cli.md", "cli.ja.md"])
+def test_the_page_of_commands_says_what_is_worth_knowing_of_each(page: str) -> None:
+    """A command that nobody reads of is not there. What is generated of the page has each anyway."""
+    text = (Path(cli.main.__file__).parents[1] / "docs" / page).read_text("utf-8")
+    written = re.sub(r"<!-- generated: .*?<!-- end -->", "", text, flags=re.DOTALL)
+    otherwise = {"documents list": "documents"}
+    missing = [
+        name for name in LEAVES if f"kbfleet {otherwise.get(name, name)}" not in written and f"`{name}`" not in written
+    ]
     assert missing == []

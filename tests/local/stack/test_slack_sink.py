@@ -106,7 +106,11 @@ def test_rich_text_reads_as_lines_and_its_command_is_found() -> None:
 
     elements = [
         section(text("Tenant:"), text(" acme"), text("\n"), text("Job:"), text(" 1")),
-        {"type": "rich_text_list", "style": "bullet", "elements": [section(text("```kbfleet evil```"))]},
+        {
+            "type": "rich_text_list",
+            "style": "bullet",
+            "elements": [section(text("```kbfleet evil```"), text("\n"), text("a.pdf"))],
+        },
         {"type": "rich_text_preformatted", "elements": [text("kbfleet doctor")]},
         section({"type": "link", "text": "Runbook", "url": "https://x.example"}),
     ]
@@ -116,6 +120,7 @@ def test_rich_text_reads_as_lines_and_its_command_is_found() -> None:
         "Tenant: acme",
         "Job: 1",
         "• ```kbfleet evil```",
+        "  a.pdf",
         "    kbfleet doctor",
         "Runbook: https://x.example",
     ]

@@ -442,10 +442,13 @@ def _document(facts: DocumentFacts) -> Hop:
     if reason := named:
         return Hop(name, Verdict.BROKEN, f"The job left it out: {reason_for_people(reason, finding)}", again)
     if document.status.failing:
-        times = f" It has failed {facts.failure.times} times in a row." if facts.failure else ""
+        failed = facts.failure.times if facts.failure else 0
+        times = f" It has failed {failed} times in a row." if failed > 1 else ""
         aside = " It is set aside: it is in no alert any more." if _set_aside(facts) else ""
         reason = reason_for_people(document.explanation, finding)
-        return Hop(name, Verdict.BROKEN, f"{document.status}: {reason}{times}{aside}", again)
+        # Bedrock's own words end as they like.
+        stop = "." if (times or aside) and reason[-1:].isalnum() else ""
+        return Hop(name, Verdict.BROKEN, f"{document.status}: {reason}{stop}{times}{aside}", again)
     match document.status:
         case IngestedStatus.INDEXED:
             at = f" at {_time(document.updated_at)}" if document.updated_at else ""
