@@ -12,6 +12,7 @@ import typer
 from rich.console import RenderableType
 
 from cli.arguments import DEFAULT_STACK, AnyTenant, Json, NewTenant, Region, Stack, Tenant, Wait
+from cli.costs.rebuilding import cost_of_rebuilding
 from cli.diagnosis import shown_of_diagnosis
 from cli.documents_left_out import left_out
 from cli.exit_codes import BAD_INPUT, INTERRUPTED, stop
@@ -22,7 +23,7 @@ from cli.fleet_import import Outcome as ImportOutcome
 from cli.fleet_rebuild import FleetRebuild, Rebuilt
 from cli.fleet_rebuild import Outcome as FleetOutcome
 from cli.progress import Progress, Show, watch
-from cli.terminal import DONE, Column, Details, Listing, counted, literal, moment, moment_in_table, present
+from cli.terminal import DONE, Column, Details, Listing, counted, err, literal, moment, moment_in_table, present
 from kbfleet.contracts.questions import QuestionStandBody
 from kbfleet.contracts.rebuilds import AN_HOUR, MAX_KEEP_HOURS, BesideBody, ComparisonBody, MeasuredBody
 from kbfleet.contracts.tenants import ExecutionBody, ListedTenantBody, TenantBody, TenantsBody
@@ -462,12 +463,20 @@ def rebuild(
     api = FleetApi.of_stack(stack, region)
     if tenant is None:
         wanted = api.profile(profile or DEFAULT_PROFILE, None)
+        if not stop_it:
+            err.print(cost_of_rebuilding(wanted, wanted.ingestion.knowledge_store or store, api.region))
         everybody = FleetRebuild(api, wanted, store, keep_hours, tolerate, compare_only)
         _rebuild_all(everybody, stop_them=stop_it, wait=wait, as_json=as_json)
         return
     if stop_it:
         started = api.stop_rebuild(tenant)
     else:
+        before = api.tenant(tenant)
+        wanted = api.profile(
+            *((before.profile, before.profile_version or None) if profile is None else (profile, None))
+        )
+        kept_on = wanted.ingestion.knowledge_store or before.knowledge_store
+        err.print(cost_of_rebuilding(wanted, kept_on, api.region))
         started = api.rebuild(tenant, profile, keep_hours=keep_hours, tolerance=tolerate, compare_only=compare_only)
     if wait:
         _watch_rebuild(api, tenant, started.execution)

@@ -270,7 +270,13 @@ SAMPLES: Mapping[str, Sample] = {
     "tenant suspend": Sample(answers={"suspend": shown()}),
     "tenant resume": Sample(answers={"resume": shown()}),
     "tenant rebuild": Sample(
-        answers={"rebuild": REBUILT, "rebuilding": DONE, "tenant": rebuilt(Role.CANDIDATE)}, exit_code=1
+        answers={
+            "profile": ProfileBody.from_domain(FULL),
+            "rebuild": REBUILT,
+            "rebuilding": DONE,
+            "tenant": rebuilt(Role.CANDIDATE),
+        },
+        exit_code=1,
     ),
     "tenant rollback": Sample(answers={"tenant": rebuilt(Role.RETIRED), "roll_back": rebuilt(Role.RETIRED)}),
     "tenant offboard": Sample(

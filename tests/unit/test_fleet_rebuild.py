@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +14,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import cli.progress
+from cli.costs.rebuilding import cost_of_rebuilding
 from cli.fleet_api import FleetApi, Refused
 from cli.fleet_rebuild import AT_ONCE
 from cli.main import app
+from kbfleet.contracts.profiles import ProfileBody
 from kbfleet.domain.knowledges import Role
 from kbfleet.domain.profiles import ProfileName
 from kbfleet.domain.tenant_status import TenantStatus
+from tests.unit.test_profiles import FULL
 
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 OFFICE, DEFAULT = ProfileName("office"), ProfileName("default")
@@ -100,7 +104,7 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Records:
     records = Records()
     monkeypatch.setattr(cli.progress, "POLL_SECONDS", 0)
     monkeypatch.setattr(FleetApi, "of_stack", lambda *_: FleetApi("https://api.example.com/v1", None))  # type: ignore[arg-type]
-    monkeypatch.setattr(FleetApi, "profile", lambda *_: SimpleNamespace(name=OFFICE, version=3))
+    monkeypatch.setattr(FleetApi, "profile", lambda *_: ProfileBody.from_domain(replace(FULL, name=OFFICE, version=3)))
     monkeypatch.setattr(FleetApi, "tenants", lambda _, *given: records.list_tenants(*given))
     monkeypatch.setattr(FleetApi, "tenant", lambda _, tenant_id: records.tenants[tenant_id])
     monkeypatch.setattr(FleetApi, "rebuild", lambda _, *given, **more: records.rebuild(*given, **more))
@@ -116,6 +120,21 @@ def run() -> Run:
 
 def outcomes(result: Result) -> dict[str, str]:
     return {each["tenant_id"]: each["outcome"] for each in json.loads(result.stdout)["tenants"]}
+
+
+class TestCost:
+    def test_it_is_said_before_anything_begins(self, fleet: Records, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(FleetApi, "region", "us-east-1")
+        said = cost_of_rebuilding(ProfileBody.from_domain(FULL), "S3_VECTORS", "us-east-1")
+        assert re.search(r"for 1,000 documents of 10 pages [0-9.]+ – [0-9.]+ USD on S3_VECTORS, by what is known", said)
+        fleet.refused = dict.fromkeys(TENANTS, Refused(409, "TenantBusy", "Busy."))
+        result = run("--all", "--profile", "office")
+        assert not fleet.begun
+        assert "Every document is read anew, and paid for once more: for 1,000" in result.stderr
+
+    def test_where_no_price_is_known_none_is_said(self) -> None:
+        said = cost_of_rebuilding(ProfileBody.from_domain(FULL), None, "eu-west-1")
+        assert said.endswith("What that costs in the fleet's Region is not known.")
 
 
 class TestAll:
