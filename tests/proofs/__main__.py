@@ -19,6 +19,7 @@ from tests.proofs import (
     documented_api,
     emulator_robustness,
     first_provisioning,
+    fleet_import,
     fleet_rebuild,
     golden_questions,
     hostile_words,
@@ -73,6 +74,7 @@ def proofs(*, whole: bool) -> Iterator[Proof]:
     yield isolation.prove
     yield golden_questions.prove
     yield question_load.prove
+    yield fleet_import.prove
     yield fleet_rebuild.prove
     yield partial(question_crashes.prove, whole=whole)
     yield partial(life.prove, LIFE_SEEDS)
