@@ -182,7 +182,7 @@ def _validate_rich_text(element: dict[str, Any], where: str) -> None:
             _validate_rich_text(part, where)
             continue
         if part.get("type") == "date":
-            _validate_date(part, kind, where)
+            _validate_date(part, str(kind), where)
             continue
         _require(part.get("type") in {"text", "link"}, f"a {kind} of {where} holds a {part.get('type')}")
         content = part.get("text")
@@ -192,7 +192,7 @@ def _validate_rich_text(element: dict[str, Any], where: str) -> None:
 
 
 def _validate_date(part: dict[str, Any], kind: str, where: str) -> None:
-    """Source: Slack documentation, Block Kit, Date element. A fallback need not be there; ours is what terminals show."""
+    """Source: Slack documentation, Block Kit, Date element. Terminals show the fallback, so it has to be there."""
     _require(kind != "rich_text_preformatted", f"a {kind} of {where} holds a date")
     _require(isinstance(part.get("timestamp"), int), f"{where} has a date without a timestamp in seconds")
     for name in ("format", "fallback"):

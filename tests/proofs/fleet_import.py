@@ -37,7 +37,11 @@ LOOK_EVERY = 10.0
 """Seconds between two looks of the command, in place of its one: calls of the API are not what is looked at."""
 INTERRUPTED_FOR = 60.0
 COLUMNS = "tenant,name,tier,profile,knowledge_store"
-UNREADABLE = {"Not An Id,,,,": "tenant", "tenant-0000,Again,,,": "is in line 2, too", "other,,GOLD,,": "'GOLD' is none of"}
+UNREADABLE = {
+    "Not An Id,,,,": "tenant",
+    "tenant-0000,Again,,,": "is in line 2, too",
+    "other,,GOLD,,": "'GOLD' is none of",
+}
 """Lines that the command refuses, each with a word of the reason."""
 REFUSED = {"no-profile,,,nobodys,": "nobodys", "no-store,,,,NOWHERE": "NOWHERE"}
 """Lines that the API refuses, each with a word of the reason."""
@@ -81,8 +85,8 @@ class World:
 
 
 def bound(tenants: int) -> float:
-    """The shortest time in seconds that there can be: by one start of a job in ten seconds, by the jobs that the account
-    may have at once, which of knowledge bases of type MANAGED is any number, and by knowledge bases made a second."""
+    """The shortest time in seconds that there can be: by one start of a job in ten seconds, by the jobs that an account
+    may have at once (of MANAGED any number), and by the knowledge bases that are made in a second."""
     at_once = KnowledgeBaseKind.MANAGED.concurrent_jobs
     by_jobs = tenants * SMALL_SYNC / at_once if at_once else 0.0
     return max(soonest(tenants), by_jobs, tenants / Quotas().requests_per_second["CreateKnowledgeBase"])

@@ -281,7 +281,7 @@ class TestCrowd:
             *(broken(tenant, 0) for tenant in self.TENANTS), *(well(tenant, 5) for tenant in self.TENANTS[:50])
         )
         shown = self.crowd(thread).message(DEPLOYMENT)
-        (still,) = (value for name, value in shown.facts if name == "Still broken")
+        (still,) = (str(value) for name, value in shown.facts if name == "Still broken")
         assert still.startswith("100 of 150: tenant-0050, ")
         assert still.endswith(" and 80 more")
         assert shown.command.startswith("for tenant in tenant-0050 tenant-0051")
@@ -314,9 +314,9 @@ class TestCrowd:
 
     def test_when_all_its_members_are_forgotten_it_is_over(self, office: Office) -> None:
         office.takes(*(broken(tenant, 0) for tenant in self.TENANTS))
-        for tenant in self.TENANTS:
-            office.forgets(tenant, 10)
-            office.takes(well(tenant, 20))
+        for each in self.TENANTS:
+            office.forgets(each, 10)
+            office.takes(well(each, 20))
         (incident,) = office.incidents.all.values()
         assert (incident.open, incident.erased) == (False, True)
         assert office.titles[-1].startswith("Over: ")

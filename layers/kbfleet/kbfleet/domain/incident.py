@@ -66,6 +66,7 @@ class Concern(StrEnum):
     FLEET = "FLEET"
     """What all tenants share, with one subject: the fleet."""
 
+
 _SEEN_AGAIN_AND_AGAIN = {Concern.ISOLATION, Concern.KNOWLEDGE, Concern.QUESTIONS, Concern.FLEET}
 
 

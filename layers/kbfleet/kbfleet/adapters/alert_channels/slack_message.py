@@ -89,7 +89,7 @@ def escaped(text: str) -> str:
 def summary(alert: Alert) -> str:
     """One line for notifications, where blocks are not shown. Slack parses it, so nothing from outside is in it. A
     locked screen shows its beginning: how badly whom it hits."""
-    return escaped(_headline(alert, alert.notice or "kbfleet has news for you."))
+    return escaped(_headline(alert, alert.notice or "There is news of kbfleet."))
 
 
 def blocks(alert: Alert) -> Sequence[Block]:
