@@ -117,7 +117,9 @@ def _core_seconds() -> float:
 def main() -> int:
     """Gives the process's exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.proofs", description="Every proof, as a table.")
-    parser.add_argument("--whole", action="store_true", help="crash at every point, not at every seventh, and more: hours")
+    parser.add_argument(
+        "--whole", action="store_true", help="crash at every point, not at every seventh, and more: hours"
+    )
     chosen = parser.parse_args()
     console = Console(highlight=False, emoji=False)
     table = _table()
