@@ -12,7 +12,7 @@ from typing import Any
 from cli.fleet_api import FleetApi, Refused
 from cli.progress import Progress
 from cli.turns import Turns
-from kbfleet.contracts.tenants import ListedTenantBody
+from kbfleet.contracts.tenants import ListedTenantBody, TenantBody
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import ProfileName
@@ -72,7 +72,7 @@ class WantedTenant:
     profile: ProfileName | None = None
     knowledge_store: str | None = None
 
-    def is_as_wanted(self, known: ListedTenantBody) -> bool:
+    def is_as_wanted(self, known: ListedTenantBody | TenantBody) -> bool:
         """Whether there is nothing to do: it is there, as the line says, whether or not it is in service just now."""
         wanted = (self.name, self.tier, self.profile, self.knowledge_store)
         has = (known.name, known.tier, known.profile, known.knowledge_store)
@@ -157,7 +157,7 @@ class FleetImport:
     """Run again, it goes on where it was: whoever is in service as the file says is not touched."""
 
     api: FleetApi
-    known: Mapping[TenantId, ListedTenantBody] = field(default_factory=dict)
+    known: dict[TenantId, ListedTenantBody | TenantBody] = field(default_factory=dict)
     turns: Turns[WantedTenant, Imported] = field(init=False)
     _no_room: str | None = None
 
@@ -196,12 +196,16 @@ class FleetImport:
         return Outcome.ALREADY if wanted.is_as_wanted(known) else Outcome.CHANGED
 
     def _begin(self, wanted: WantedTenant) -> str | Imported:
-        outcome = self._outcome(wanted)
-        if outcome is Outcome.ALREADY:
-            return Imported(wanted.line, wanted.tenant, outcome)
-        if outcome is Outcome.ADDED and self._no_room is not None:
-            return Imported(wanted.line, wanted.tenant, Outcome.NOT_BEGUN, self._no_room)
         try:
+            known = self.known.get(wanted.tenant)
+            if known is not None and known.status is TenantStatus.PROVISIONING:
+                # Of a run before: it may have ended since all were listed, and would be begun anew.
+                self.known[wanted.tenant] = self.api.tenant(wanted.tenant)
+            outcome = self._outcome(wanted)
+            if outcome is Outcome.ALREADY:
+                return Imported(wanted.line, wanted.tenant, outcome)
+            if outcome is Outcome.ADDED and self._no_room is not None:
+                return Imported(wanted.line, wanted.tenant, Outcome.NOT_BEGUN, self._no_room)
             begun = self.api.provision(wanted.tenant, wanted.name, wanted.knowledge_store, wanted.tier, wanted.profile)
         except Refused as refused:
             if refused.passing:

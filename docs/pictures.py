@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ SNAPSHOTS = ROOT / "tests" / "unit" / "snapshots" / "incidents"
 PICTURES = ROOT / "docs" / "pictures"
 DIGESTS = PICTURES / "digests.json"
 _WIDTH = 760
+_TOKYO = timezone(timedelta(hours=9))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Colours and sizes are those of Slack's light theme, near enough to judge a message by. Emoji are drawn, because not
 # every machine has a font with them.
@@ -83,6 +85,8 @@ def _rich_text(element: Mapping[str, Any]) -> str:
 
 def _part(part: Mapping[str, Any]) -> str:
     """Text stays literal: Slack reads no markup in it. Source: Slack documentation, Rich text block."""
+    if part["type"] == "date":
+        return _date(part)
     shown = html.escape(part["text"]).replace("\n", "<br>")
     match part:
         case {"type": "link", "url": url}:
@@ -94,6 +98,13 @@ def _part(part: Mapping[str, Any]) -> str:
         case {"type": "text"} if "style" not in part:
             return shown
     raise ValueError(f"a part that is not drawn: {part}")
+
+
+def _date(part: Mapping[str, Any]) -> str:
+    """As somebody in Tokyo reads it on that day."""
+    if part["format"] != "{date_short_pretty} {time}":
+        raise ValueError(f"a date that is not drawn: {part}")
+    return f"Today {datetime.fromtimestamp(part['timestamp'], _TOKYO):%H:%M}"
 
 
 def _with_emoji(text: str) -> str:

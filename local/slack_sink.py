@@ -131,7 +131,7 @@ def _inline(element: dict[str, Any]) -> str:
 def _inline_part(part: dict[str, Any]) -> str:
     if part["type"] == "link":
         return f"{part.get('text') or 'link'}: {part['url']}"
-    return str(part.get("text", ""))
+    return str(part["fallback"] if part["type"] == "date" else part.get("text", ""))
 
 
 def _text_of(text: Any) -> str:
@@ -188,11 +188,22 @@ def _validate_rich_text(element: dict[str, Any], where: str) -> None:
             _require(part.get("type") == "rich_text_section", f"a list of {where} holds a {part.get('type')}")
             _validate_rich_text(part, where)
             continue
+        if part.get("type") == "date":
+            _validate_date(part, str(kind), where)
+            continue
         _require(part.get("type") in {"text", "link"}, f"a {kind} of {where} holds a {part.get('type')}")
         content = part.get("text")
         _require(isinstance(content, str) and bool(content), f"{where} has an empty text")
         _require(len(content) <= MAXIMUM_RICH_TEXT, f"{where} has {len(content)} characters in one text")
         _require(part["type"] == "text" or bool(part.get("url")), f"{where} has a link to nowhere")
+
+
+def _validate_date(part: dict[str, Any], kind: str, where: str) -> None:
+    """Source: Slack documentation, Block Kit, Date element. Terminals show the fallback, so it has to be there."""
+    _require(kind != "rich_text_preformatted", f"a {kind} of {where} holds a date")
+    _require(isinstance(part.get("timestamp"), int), f"{where} has a date without a timestamp in seconds")
+    for name in ("format", "fallback"):
+        _require(isinstance(part.get(name), str) and bool(part[name]), f"{where} has a date without a {name}")
 
 
 def _validate_text(

@@ -128,6 +128,17 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         PICTURES.page({"blocks": [{"type": "divider"}]})
 
 
+def test_a_time_is_drawn_as_a_reader_in_tokyo_sees_it_on_that_day_and_another_form_of_it_is_refused() -> None:
+    def drawn(form: str) -> str:
+        date = {"type": "date", "timestamp": 1_762_074_000, "format": form, "fallback": "2025-11-02 09:00:00 UTC"}
+        rich = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [date]}]}
+        return str(PICTURES.page({"blocks": [rich]}))
+
+    assert "<div>Today 18:00</div>" in drawn("{date_short_pretty} {time}")
+    with pytest.raises(ValueError, match="a date that is not drawn"):
+        drawn("{ago}")
+
+
 def test_text_of_tenants_makes_no_markup() -> None:
     evil = {"type": "text", "text": "<script>alert(1)</script>`*x*`"}
     rich = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [evil]}]}

@@ -12,6 +12,7 @@ import typer
 from cli.dead_letter_queues import QUEUES
 from cli.main import app
 from kbfleet.domain.alert import ALARM_REMEDIES
+from kbfleet.domain.harm import Harm
 from tests.e2e.runbook.troubles import TROUBLES, UNTRIED, AlertsUndelivered
 from tests.support.runbook import FOLDER, SECTIONS, Page, lacking, pages
 from tests.support.template import properties, resources
@@ -73,6 +74,12 @@ def test_the_command_of_an_alarm_is_on_its_page(name: str) -> None:
 def test_commands_that_alerts_propose_for_alarms_are_those_of_the_template() -> None:
     described = {re.search(r"Run `([^`]+)`\. See docs/runbook/([a-z-]+)\.md$", text) for text in ALARMS.values()}
     assert {(found[1], found[2]) for found in described if found} == ALARM_REMEDIES
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_says_first_how_askers_are_hurt(name: str) -> None:
+    """CloudWatch's own mail shows it, too, where a topic for alarms is set."""
+    assert ALARMS[name].startswith(tuple(f"{harm.label}. " for harm in Harm))
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)

@@ -20,6 +20,7 @@ from kbfleet.contracts.workflows import (
     ProvisionTenantInput,
     RebuildTenantInput,
 )
+from kbfleet.domain.alert import CHECKS_ROOM
 from kbfleet.domain.errors import NotReadyYet, Retryable
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant import BUCKET_SETTLES_WITHIN, MAX_RETENTION_DAYS, OVERDUE_AFTER, RESOURCES_VERSION
@@ -92,6 +93,10 @@ def reachable(machine: str, start: str) -> set[str]:
         seen.add(name)
         ahead |= followers(states_of(machine)[name]) - seen
     return seen
+
+
+def test_the_state_at_which_a_tenant_without_a_knowledge_base_finds_no_room_is_called_as_messages_know_it() -> None:
+    assert CHECKS_ROOM in states_of("provision_tenant")
 
 
 @pytest.mark.parametrize("machine", STATE_MACHINES)

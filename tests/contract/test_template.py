@@ -377,6 +377,10 @@ class TestPermissions:
         assert len(looks) == 2
         assert [{"PK", "SK", *RECORD_FIELDS, *SYNC_FIELDS} - allowed for allowed in looks] == [set(), set()]
 
+    def test_whoever_tells_people_of_a_tenant_may_read_its_name_alone(self) -> None:
+        (look,) = (each for each in statements(properties("SendAlertFunction")) if each["Sid"] == "LookTheNameUp")
+        assert look["Condition"]["ForAllValues:StringEquals"] == {"dynamodb:Attributes": ["PK", "SK", "name"]}
+
     def test_documents_are_deleted_and_opened_by_roles_that_are_narrowed_to_one(self) -> None:
         for name in ("DocumentsFunction", "LinksFunction"):
             allowed = {action for each in statements(FUNCTIONS[name]) for action in actions(each)}

@@ -19,6 +19,7 @@ from tests.proofs import (
     documented_api,
     emulator_robustness,
     first_provisioning,
+    fleet_import,
     fleet_rebuild,
     golden_questions,
     hostile_words,
@@ -42,6 +43,8 @@ from tests.proofs.proof import Proof, Row
 RIVAL_SEEDS = range(20)
 CROWD_SEEDS = range(2)
 LIFE_SEEDS = range(8)
+A_FIFTH = fleet_import.TENANTS // 5
+"""Of those who are added from a file: all of them take seven minutes of a core, and what is new with each is little."""
 EVERY = 7
 """Which crash points are tried in half an hour: a prime, so that the chosen ones are of every kind of crash."""
 
@@ -50,8 +53,8 @@ def proofs(*, whole: bool) -> Iterator[Proof]:
     """In the order of their length, the shortest first.
 
     Args:
-        whole: crash at every point of the workflows, which takes hours. Losses are many, and what follows them is much
-            the same: of these every seventh is enough.
+        whole: crash at every point of the workflows, which takes hours, and add a thousand tenants from a file. Losses
+            are many, and what follows them is much the same: of these every seventh is enough.
     """
     stores = scenarios.stores()
     yield from (partial(first_provisioning.prove, store) for store in stores)
@@ -73,6 +76,7 @@ def proofs(*, whole: bool) -> Iterator[Proof]:
     yield isolation.prove
     yield golden_questions.prove
     yield question_load.prove
+    yield partial(fleet_import.prove, fleet_import.TENANTS if whole else A_FIFTH)
     yield fleet_rebuild.prove
     yield partial(question_crashes.prove, whole=whole)
     yield partial(life.prove, LIFE_SEEDS)
@@ -113,7 +117,9 @@ def _core_seconds() -> float:
 def main() -> int:
     """Gives the process's exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.proofs", description="Every proof, as a table.")
-    parser.add_argument("--whole", action="store_true", help="crash at every point, not at every seventh: hours")
+    parser.add_argument(
+        "--whole", action="store_true", help="crash at every point, not at every seventh, and more: hours"
+    )
     chosen = parser.parse_args()
     console = Console(highlight=False, emoji=False)
     table = _table()

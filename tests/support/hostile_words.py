@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -95,6 +96,11 @@ def assert_literal_in_slack(payload: Mapping[str, Any], *, words: str = "") -> N
         payload: as Slack is sent it, with `text` and `blocks`.
         words: text from outside: it is not in what Slack parses.
     """
+    for date in _dates(payload["blocks"]):
+        assert isinstance(date["timestamp"], int)
+        assert date["format"] == "{date_short_pretty} {time}"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", date["fallback"])
+        assert set(date) == {"type", "timestamp", "format", "fallback"}
     for element in text_elements(payload):
         literal = element["type"] in {"text", "link"} or (element["type"], element.get("emoji")) == (
             "plain_text",
@@ -107,6 +113,16 @@ def assert_literal_in_slack(payload: Mapping[str, Any], *, words: str = "") -> N
     assert not set(payload["text"].replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")) & set("<>&`*_~")
     if len(words.strip()) > 3:
         assert words not in payload["text"]
+
+
+def _dates(part: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(part, Mapping):
+        if part.get("type") == "date":
+            yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from _dates(inner)
 
 
 def commands_in_slack(payload: Mapping[str, Any]) -> list[str]:

@@ -230,7 +230,7 @@ class Told:
 
     @property
     def says_the_sync(self) -> bool:
-        return "since the sync at" in self.text
+        return "the sync that ended then" in self.text
 
     def _lines(self, fact: str) -> Iterator[str]:
         return (line for line in self.text.splitlines() if fact in line and not _TITLE.search(line))

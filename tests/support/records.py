@@ -145,6 +145,17 @@ class InMemoryAskableTenantRecords:
         return tenant.this_life if tenant is not None else Life(tenant_id)
 
 
+class InMemoryTenantNames:
+    """`kbfleet.ports.TenantNames`, of the tenants of a registry."""
+
+    def __init__(self, registry: InMemoryTenantRegistry) -> None:
+        self._registry = registry
+
+    def name_of(self, tenant_id: TenantId) -> str | None:
+        tenant = self._registry.find(tenant_id)
+        return tenant.name if tenant is not None else None
+
+
 class InMemoryTenantRecords:
     """`kbfleet.ports.TenantRecords`: a ledger's entries, and kinds of records that a test puts into `others`."""
 

@@ -508,7 +508,7 @@ class TestTheMessage:
         assert (signal.subject, signal.concern, signal.failure is not None) == ("acme", Concern.INGESTION, True)
         assert signal.failure is not None
         alert = signal.failure.evidence
-        assert alert.advice.startswith(Harm.WRONG_ANSWERS.sentence)
+        assert signal.failure.harm is Harm.WRONG_ANSWERS
         assert "{" not in alert.advice
         expected = "kbfleet sync start acme --accept-deletions 1000 --stack kbfleet --region eu-central-1"
         assert (alert.command, signal.failure.verb) == (expected, "")

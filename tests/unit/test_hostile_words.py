@@ -21,8 +21,9 @@ from kbfleet.adapters.alert_channels.sns import SnsChannel, plain_text
 from kbfleet.domain.alert import Alert, alarm_alert
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Timeline
-from kbfleet.domain.ingestion_job import FailureReason, Outcome
+from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.domain.printable import is_printable, printable, printable_json
 from kbfleet.domain.signals import of_alarm, of_documents, of_ingestion, of_workflow_failure
 from kbfleet.domain.workflow import Workflow, describe_failure
@@ -141,6 +142,20 @@ class TestSlack:
         assert_literal_in_slack(payload, words=word)
         assert word not in payload["text"]
 
+    @UNHURRIED
+    @given(hostile_text(100))
+    def test_the_name_of_a_tenant_stays_in_its_line_and_out_of_what_slack_parses(self, name: str) -> None:
+        (signal,) = of_ingestion(job_state_change(outcome=Outcome.FAILED, status=JobStatus.FAILED), DEPLOYMENT)
+        assert signal.failure
+        incident = Incident.opened_by(signal, signal.failure, signal.failure.causes[0], 1)
+        timeline = Timeline("acme", Concern.INGESTION).joined_by(signal, incident.identity)
+        named = incident.following(timeline).message(DEPLOYMENT, name=name)
+        payload = slack(named)
+        assert_literal_in_slack(payload, words=name)
+        assert commands_in_slack(payload) == ["kbfleet sync start acme --stack kbfleet --region us-east-1"]
+        (line,) = [line for line in plain_text(named).splitlines() if line.startswith("Tenant: acme")]
+        assert line == f"Tenant: {printable(dict(named.facts)['Tenant'])}"  # type: ignore[arg-type]
+
     def test_of_many_tenants_the_notification_holds_no_reason(self) -> None:
         (signal,) = of_ingestion(
             job_state_change(outcome=Outcome.FAILED, failure_reasons=(FailureReason("see www.evil.example"),)),
@@ -150,7 +165,7 @@ class TestSlack:
         incident = Incident.opened_by(signal, signal.failure, signal.failure.causes[0], 1)
         spans = Timeline("acme", Concern.INGESTION).joined_by(signal, incident.identity).spans(incident.identity)
         many = replace(incident, affected={"acme": spans, "beta": spans}).message(DEPLOYMENT)
-        assert summary(many) == "🔴 2 tenants: ingestion failed"
+        assert summary(many) == "🔴 Harm not known · 2 tenants: ingestion failed"
         assert "www.evil.example" in many.title
 
     @UNHURRIED
@@ -184,6 +199,12 @@ class TestAlarms:
         assert (made.command, made.advice) == ("", "")
         assert [link.label for link in made.links] == ["Alarm"]
         assert ending in made.title
+
+    def test_a_description_that_somebody_changed_claims_no_harm_but_one_that_there_is(self) -> None:
+        made = alarm_alert("kbfleet-Ticks-1A", "Nobody is hurt. <!channel>", "x", DEPLOYMENT)
+        assert made.harm is Harm.UNKNOWN
+        made = alarm_alert("kbfleet-Ticks-1A", "No answers. <!channel>", "x", DEPLOYMENT)
+        assert (made.harm, made.title) == (Harm.NO_ANSWERS, "kbfleet-Ticks-1A: <!channel>")
 
     def test_the_name_of_an_alarm_leads_nowhere_else(self) -> None:
         made = alarm_alert("x/../../?a=|evil> \u202e", "", "x", DEPLOYMENT)

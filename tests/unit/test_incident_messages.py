@@ -13,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kbfleet.adapters.alert_channels.slack_message import blocks, summary
-from kbfleet.adapters.alert_channels.sns import plain_text
+from kbfleet.adapters.alert_channels.sns import mail_subject, plain_text
 from kbfleet.domain.alert import Alert, Deployment, Severity
+from kbfleet.domain.deletions import Hold, HoldReason, SyncHeld
+from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis
 from kbfleet.domain.document_examination import DocumentFault, DocumentFinding
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLoss
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -28,7 +31,10 @@ from kbfleet.domain.root_cause import MAX_LABEL, root_cause
 from kbfleet.domain.signals import (
     of_alarm,
     of_breach,
+    of_diagnosis,
     of_documents,
+    of_fleet_diagnosis,
+    of_held_sync,
     of_ingestion,
     of_isolation_verified,
     of_questions,
@@ -40,8 +46,14 @@ from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.incidents import IncidentDesk
 from local.slack_sink import validate_message
 from tests.support.clock import START
-from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel
-from tests.support.samples import ACME, EXECUTION, failure_reason, job_state_change, provisioning_failure
+from tests.support.fakes import (
+    FakeClock,
+    InMemoryIncidents,
+    InMemoryTenantNames,
+    InMemoryTenantRegistry,
+    RecordingAlertChannel,
+)
+from tests.support.samples import ACME, EXECUTION, failure_reason, job_state_change, provisioning_failure, tenant
 from tests.support.snapshots import assert_matches
 
 SNAPSHOTS = Path(__file__).parent / "snapshots" / "incidents"
@@ -128,9 +140,9 @@ def workflow_failed(workflow: Workflow, error: str = "AccessRefused") -> Sequenc
             "The account has 100 of 100 knowledge bases of type VECTOR: there is no room for tenant acme.",
         ),
         "AccessRefused": (
-            "Ensure Knowledge Base" if workflow is Workflow.PROVISION_TENANT else "Delete Bucket",
+            "Delete Bucket" if workflow is Workflow.OFFBOARD_TENANT else "Ensure Knowledge Base",
             "User: arn:aws:sts::123456789012:assumed-role/kbfleet-step/x is not authorized to perform: "
-            + ("bedrock:CreateKnowledgeBase" if workflow is Workflow.PROVISION_TENANT else "s3:DeleteBucket"),
+            + ("s3:DeleteBucket" if workflow is Workflow.OFFBOARD_TENANT else "bedrock:CreateKnowledgeBase"),
         ),
     }[error]
     failure = replace(provisioning_failure(reason=reason), workflow=workflow, error=error, step=step)
@@ -145,12 +157,33 @@ def alarm(*, ringing: bool, minutes: float) -> Sequence[Signal]:
     return of_alarm(
         "kbfleet-TicksFailingAlarm-1A2B3C",
         ringing=ringing,
-        description="Ticks fail and wait in the dead-letter queue. "
+        description="Wrong or old answers. Ticks of the ingestion scheduler fail, so nothing may be synced. "
         "Run `kbfleet dlq redrive ticks`. See docs/runbook/ticks-failing.md",
         reason="Threshold Crossed: 1 datapoint [3.0] was greater than the threshold (0.0).",
         at=START + timedelta(minutes=minutes),
         deployment=DEPLOYMENT,
     )
+
+
+def held(reason: HoldReason) -> Sequence[Signal]:
+    hold = Hold(reason, 400, 412, START, START)
+    return of_held_sync(SyncHeld(ACME, 7, hold, worse=False), DEPLOYMENT)
+
+
+def index_lost(*tenants: str) -> list[Sequence[Signal]]:
+    kind = ResourceKind.VECTOR_INDEX
+    lost = (TenantId(each) for each in tenants)
+    findings = [Finding(Disagreement.MISSING, kind, f"kbfleet-{each}", each, "S3_VECTORS") for each in lost]
+    return [
+        of_diagnosis(Diagnosis(finding.tenant_id, START, (finding,)), DEPLOYMENT)
+        for finding in findings
+        if finding.tenant_id is not None
+    ]
+
+
+def store_lost() -> Sequence[Signal]:
+    loss = SharedLoss(ResourceKind.KNOWLEDGE_STORE, "S3_VECTORS")
+    return of_fleet_diagnosis(FleetDiagnosis(START, (loss,)), DEPLOYMENT)
 
 
 NO_KEYS = ChangedDocuments()
@@ -188,7 +221,10 @@ class Reported:
     channel: RecordingAlertChannel = field(default_factory=lambda: RecordingAlertChannel(threads=False))
 
     def of(self, *signals: Sequence[Signal]) -> list[Alert]:
-        desk = IncidentDesk(InMemoryIncidents(), self.channel, FakeClock(), DEPLOYMENT)
+        tenants = InMemoryTenantRegistry()
+        tenants.create(tenant(name="Acme & Sons, Inc."))
+        names = InMemoryTenantNames(tenants)
+        desk = IncidentDesk(InMemoryIncidents(), self.channel, FakeClock(), DEPLOYMENT, names)
         for one in (signal for some in signals for signal in some):
             for identity in desk.record(one):
                 desk.notify(identity)
@@ -233,6 +269,15 @@ CASES: dict[str, Callable[[], list[Alert]]] = {
     "questions_unlisted": lambda: Reported().of(questioned(0, *MANY_QUESTIONS, changed=None)),
     "questions_more": lambda: Reported().of(questioned(0, "q1a2b"), questioned(9, "q1a2b", "q3c4d", worse=True)),
     "questions_over": lambda: Reported().of(questioned(0, "q1a2b"), questioned(30)),
+    "ingestion_of_some_hurt_more": lambda: Reported().of(
+        failed("acme", harm=Harm.DOCUMENTS_MISSING),
+        *(failed(tenant, 1, Harm.DOCUMENTS_MISSING) for tenant in TENANTS[:8]),
+        failed("sakura", 2, Harm.NO_ANSWERS),
+    ),
+    "sync_held": lambda: Reported().of(held(HoldReason.DELETIONS)),
+    "rebuilding_opened": lambda: Reported().of(workflow_failed(Workflow.REBUILD_TENANT)),
+    "knowledge_lost": lambda: Reported().of(*index_lost("acme")),
+    "store_lost": lambda: Reported().of(store_lost()),
     "alarm_opened": lambda: Reported().of(alarm(ringing=True, minutes=0)),
     "alarm_over": lambda: Reported().of(alarm(ringing=True, minutes=0), alarm(ringing=False, minutes=5)),
 }
@@ -245,6 +290,39 @@ class TestMessages:
         message = {"text": summary(last), "blocks": [block.to_dict() for block in blocks(last)]}
         validate_message(_json(message))
         assert_matches(SNAPSHOTS / f"{case}.json", {**message, "plain": plain_text(last).splitlines()})
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_a_locked_screen_shows_how_badly_whom_it_hits(self, case: str) -> None:
+        """Of a notification 60 characters, of a mail's subject as many, of a short message its first line."""
+        last = CASES[case]()[-1]
+        whom = DEPLOYMENT.logical_name(last.subject) if last.subject else "tenants"
+        for shown in (summary(last), mail_subject(last), plain_text(last).splitlines()[0]):
+            assert whom in shown[:60]
+            assert last.severity is Severity.RECOVERED or last.hurt in shown[:60]
+        assert (last.severity is Severity.BROKEN) == bool(last.hurt)
+        assert plain_text(last).splitlines()[2].startswith("Hurt: ") == bool(last.hurt)
+
+    @pytest.mark.parametrize("harm", Harm)
+    def test_it_does_so_with_the_longest_id(self, harm: Harm) -> None:
+        tenant = "a" * 32
+        (last,) = Reported().of(failed(tenant, harm=harm))
+        assert f"{harm.label} · {tenant}" in summary(last)[:60]
+        assert f"{harm.label} - {tenant}" in mail_subject(last)[:60]
+
+    def test_a_time_is_shown_in_the_zone_of_whoever_reads_and_in_utc_where_it_cannot_be(self) -> None:
+        (opened,) = Reported().of(questioned(0, "q1a2b"))
+        (_, facts, *_) = (block.to_dict() for block in blocks(opened))
+        dates = [part for part in facts["elements"][0]["elements"] if part["type"] == "date"]
+        sync_ended = START - timedelta(minutes=1)
+        assert dates == [
+            {
+                "type": "date",
+                "timestamp": int(sync_ended.timestamp()),
+                "format": "{date_short_pretty} {time}",
+                "fallback": "2026-11-02 08:59:00 UTC",
+            }
+        ]
+        assert "Since: 2026-11-02 08:59:00 UTC" in plain_text(opened).splitlines()
 
     def test_the_first_message_of_many_counts_all_of_them(self) -> None:
         channel = RecordingAlertChannel()
@@ -433,8 +511,8 @@ class TestSignals:
         reported = Reported()
         reported.of(questioned(0, "q1a2b"), questioned(1, "q1a2b"), questioned(2), questioned(3))
         assert [alert.title for alert in reported.channel.sent] == [
-            "acme: 1 of 20 questions no longer finds its document since the sync at 08:59 UTC",
-            "Over: acme: 1 of 20 questions no longer finds its document since the sync at 08:59 UTC",
+            "acme: 1 of 20 questions no longer finds its document",
+            "Over: acme: 1 of 20 questions no longer finds its document",
         ]
 
     def test_the_command_of_the_message_shows_what_came_first_instead(self) -> None:

@@ -14,15 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kbfleet.domain.alert import Alert, Link, Reason, Severity
-from kbfleet.domain.errors import AlertNotDelivered, ConcurrentUpdate
+from kbfleet.domain.errors import AlertNotDelivered, ConcurrentUpdate, Throttled
 from kbfleet.domain.harm import Harm, worst
 from kbfleet.domain.incident import FLAP_WINDOW, SPANS_KEPT, TOGETHER, Concern, Crowd, Failure, Incident, Signal
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.root_cause import RootCause
 from kbfleet.usecases.incidents import CLAIM, IncidentDesk, forget, forgotten
 from tests.support.clock import START
-from tests.support.fakes import FakeClock, InMemoryIncidents, RecordingAlertChannel
-from tests.support.samples import DEPLOYMENT
+from tests.support.fakes import (
+    FakeClock,
+    InMemoryIncidents,
+    InMemoryTenantNames,
+    InMemoryTenantRegistry,
+    RecordingAlertChannel,
+)
+from tests.support.samples import DEPLOYMENT, tenant
 
 S3 = RootCause("s3", "the service role cannot read from S3", shared=True)
 MODEL = RootCause("model", "the service role may not call the embedding model", shared=True)
@@ -60,11 +66,12 @@ class Office:
     channel: RecordingAlertChannel
     incidents: InMemoryIncidents = field(default_factory=InMemoryIncidents)
     clock: FakeClock = field(default_factory=FakeClock)
+    tenants: InMemoryTenantRegistry = field(default_factory=InMemoryTenantRegistry)
 
     @property
     def desk(self) -> IncidentDesk:
         """Each time as another function instance has it."""
-        return IncidentDesk(self.incidents, self.channel, self.clock, DEPLOYMENT)
+        return IncidentDesk(self.incidents, self.channel, self.clock, DEPLOYMENT, InMemoryTenantNames(self.tenants))
 
     def takes(self, *signals: Signal) -> None:
         for signal in signals:
@@ -133,7 +140,7 @@ class TestOneTenant:
         thread.takes(broken("acme", 0), well("acme", 30))
         (first,) = thread.channel.roots
         assert (first.alert.severity, first.shown.severity) == (Severity.BROKEN, Severity.RECOVERED)
-        assert dict(first.shown.facts)["Over since"] == "2026-11-02 09:30:00 UTC"
+        assert dict(first.shown.facts)["Over since"] == at(30)
 
     def test_what_is_over_when_it_is_heard_of_is_reported_in_one_message(self, office: Office) -> None:
         office.takes(well("acme", 5), broken("acme", 0))
@@ -244,10 +251,10 @@ class TestManyTenants:
             "tenant-0000",
             "10 tenants",
             "100 tenants",
-            "1000 tenants",
+            "1,000 tenants",
             "Over",
         ]
-        assert webhook.titles[-1] == f"Over: 1100 tenants: {S3.label}"
+        assert webhook.titles[-1] == f"Over: 1,100 tenants: {S3.label}"
 
 
 class TestCrowd:
@@ -274,7 +281,7 @@ class TestCrowd:
             *(broken(tenant, 0) for tenant in self.TENANTS), *(well(tenant, 5) for tenant in self.TENANTS[:50])
         )
         shown = self.crowd(thread).message(DEPLOYMENT)
-        (still,) = (value for name, value in shown.facts if name == "Still broken")
+        (still,) = (str(value) for name, value in shown.facts if name == "Still broken")
         assert still.startswith("100 of 150: tenant-0050, ")
         assert still.endswith(" and 80 more")
         assert shown.command.startswith("for tenant in tenant-0050 tenant-0051")
@@ -307,9 +314,9 @@ class TestCrowd:
 
     def test_when_all_its_members_are_forgotten_it_is_over(self, office: Office) -> None:
         office.takes(*(broken(tenant, 0) for tenant in self.TENANTS))
-        for tenant in self.TENANTS:
-            office.forgets(tenant, 10)
-            office.takes(well(tenant, 20))
+        for each in self.TENANTS:
+            office.forgets(each, 10)
+            office.takes(well(each, 20))
         (incident,) = office.incidents.all.values()
         assert (incident.open, incident.erased) == (False, True)
         assert office.titles[-1].startswith("Over: ")
@@ -329,22 +336,54 @@ class TestCrowd:
 
 
 class TestHarm:
-    def harm(self, office: Office) -> tuple[Harm | None, str]:
+    def harm(self, office: Office) -> tuple[Harm | None, str, str]:
         (incident,) = office.incidents.all.values()
-        return incident.harm, incident.message(DEPLOYMENT).advice
+        message = incident.message(DEPLOYMENT)
+        return message.harm, message.hurt, str(dict(message.facts)["Hurt"])
 
     def test_of_one_it_is_that_of_its_newest_failure_in_whatever_order_they_come(self, office: Office) -> None:
         office.takes(hurting("acme", 5, Harm.NO_ANSWERS), hurting("acme", 0, Harm.UNKNOWN))
-        assert self.harm(office) == (Harm.NO_ANSWERS, "No question is answered meanwhile. Remove the cause.")
+        assert self.harm(office) == (Harm.NO_ANSWERS, "No answers", "No question is answered meanwhile.")
 
     def test_of_many_it_is_the_worst_of_those_that_are_still_broken(self, office: Office) -> None:
-        office.takes(hurting("acme", 0, Harm.NO_ANSWERS), hurting("sakura", 1, Harm.MACHINERY_ONLY))
+        office.takes(hurting("acme", 0, Harm.MACHINERY_ONLY), hurting("sakura", 1, Harm.NO_ANSWERS))
         assert self.harm(office) == (
             Harm.NO_ANSWERS,
-            "For at least one of them: No question is answered meanwhile. Remove the cause.",
+            "No answers for 1 of 2",
+            "1 of 2: No question is answered meanwhile. 1 of 2: Answers come from all documents.",
         )
-        office.takes(well("acme", 5))
-        assert self.harm(office) == (Harm.MACHINERY_ONLY, "Answers come from all documents. Remove the cause.")
+        (incident,) = office.incidents.all.values()
+        assert dict(incident.message(DEPLOYMENT).facts)["Still broken"] == "2 of 2: sakura, acme"
+        office.takes(well("sakura", 5))
+        assert self.harm(office)[1:] == ("Machinery only", "Nobody. Answers come from all documents.")
+
+    def test_of_a_crowd_each_harm_is_counted(self, office: Office) -> None:
+        office.takes(*(hurting(f"tenant-{number:03}", 0, Harm.UNKNOWN) for number in range(150)))
+        office.takes(hurting("worse", 1, Harm.NO_ANSWERS))
+        assert self.harm(office)[1:] == (
+            "No answers for 1 of 151",
+            "1 of 151: No question is answered meanwhile. 150 of 151: Nobody has looked yet whether answers come.",
+        )
+
+    def test_whom_it_hits_is_called_by_its_name_where_it_is_one_and_there_is_one(self, office: Office) -> None:
+        office.tenants.create(tenant(name="Acme, Inc."))
+        office.takes(hurting("acme", 0, Harm.NO_ANSWERS))
+        assert dict(office.channel.sent[-1].facts)["Tenant"] == "acme (Acme, Inc.)"
+        office.takes(hurting("sakura", 1, Harm.NO_ANSWERS), well("acme", 2))
+        (incident,) = office.incidents.all.values()
+        assert dict(incident.message(DEPLOYMENT).facts)["Tenant"] == "sakura"
+
+    def test_people_are_told_also_where_the_name_cannot_be_read(self, office: Office) -> None:
+        with patch.object(InMemoryTenantNames, "name_of", side_effect=Throttled("GetItem")):
+            office.takes(hurting("acme", 0, Harm.NO_ANSWERS))
+        assert dict(office.channel.sent[-1].facts)["Tenant"] == "acme"
+
+    def test_where_it_is_not_known_people_are_told_what_to_look_with(self, office: Office) -> None:
+        office.takes(hurting("acme", 0, Harm.UNKNOWN))
+        assert office.channel.sent[-1].advice == (
+            "`kbfleet tenant show acme --stack kbfleet --region us-east-1` says whether all is there that answers rest "
+            "on. Remove the cause."
+        )
 
     def test_that_nobody_has_looked_is_never_told_as_well(self, office: Office) -> None:
         office.takes(hurting("acme", 0, Harm.UNKNOWN), hurting("sakura", 1, Harm.MACHINERY_ONLY))
@@ -356,7 +395,8 @@ class TestHarm:
         claimed = "Answers still come, from the last good sync. Remove the cause."
         evidence = replace(old.failure.evidence, advice=claimed)
         office.takes(replace(old, failure=replace(old.failure, evidence=evidence)))
-        assert self.harm(office) == (Harm.UNKNOWN, "Nobody has looked yet whether answers come. Remove the cause.")
+        assert self.harm(office)[:2] == (Harm.UNKNOWN, "Harm not known")
+        assert "Answers still come" not in office.channel.sent[-1].advice
 
     @given(st.lists(st.sampled_from(Harm), min_size=1))
     def test_several_are_never_told_as_better_than_one_of_them(self, harms: list[Harm]) -> None:

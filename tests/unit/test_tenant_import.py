@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,9 +47,16 @@ class Records:
     at_work: dict[str, int] = field(default_factory=dict)
     most_at_work: int = 0
     unanswered: int = 0
+    ends_when_listed: tuple[str, ...] = ()
 
     def list_tenants(self, *_: Any) -> Any:
-        return SimpleNamespace(tenants=tuple(self.tenants.values()))
+        listed = tuple(copy(each) for each in self.tenants.values())
+        for tenant_id in self.ends_when_listed:
+            self.tenants[tenant_id].status = TenantStatus.ACTIVE
+        return SimpleNamespace(tenants=listed)
+
+    def find(self, tenant_id: str) -> Any:
+        return self.tenants[tenant_id]
 
     def provision(self, tenant_id: str, name: Any, store: Any, tier: Any, profile: Any = None) -> Any:
         if self.unanswered:
@@ -97,7 +105,9 @@ def fleet() -> Records:
 
 @pytest.fixture
 def imported(fleet: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
-    api = SimpleNamespace(tenants=fleet.list_tenants, provision=fleet.provision, provisioning=fleet.provisioning)
+    api = SimpleNamespace(
+        tenants=fleet.list_tenants, tenant=fleet.find, provision=fleet.provision, provisioning=fleet.provisioning
+    )
     monkeypatch.setattr(FleetApi, "of_stack", lambda *_: api)
     monkeypatch.setattr(cli.progress, "pause", lambda: None)
 
@@ -175,6 +185,15 @@ class TestImporting:
         assert result.stdout.startswith("Tenants: 250 ADDED.")
         assert len(fleet.begun) == len(set(fleet.begun)) == 250
         assert fleet.most_at_work == AT_ONCE
+
+    def test_one_that_a_run_before_has_begun_and_that_has_ended_meanwhile_is_not_begun_anew(
+        self, fleet: Records, imported: Import
+    ) -> None:
+        fleet.tenants = {name: tenant(name, TenantStatus.PROVISIONING) for name in ("acme", "bolt")}
+        fleet.ends_when_listed = ("acme",)
+        result = imported("tenant\nacme\nbolt\n", "--json")
+        assert lines(result) == {2: "ALREADY", 3: "ADDED"}
+        assert fleet.begun == ["bolt"]
 
     def test_whoever_is_there_already_is_not_touched_and_who_is_otherwise_is_changed(
         self, fleet: Records, imported: Import

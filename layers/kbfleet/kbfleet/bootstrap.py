@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         Sessions,
         SyncLedger,
         TaskCallbacks,
+        TenantNames,
         TenantRecords,
         TenantRegistry,
         TenantRounds,
@@ -706,6 +707,13 @@ def askable_tenant_records() -> AskableTenantRecords:
 
 
 @cache
+def tenant_names() -> TenantNames:
+    from kbfleet.adapters.dynamodb.tenant_names import DynamoDBTenantNames
+
+    return DynamoDBTenantNames(_table())
+
+
+@cache
 def askable_tenants() -> AskableTenants:
     from kbfleet.settings.asking import AskSettings
     from kbfleet.usecases.asking import AskableTenants
@@ -1113,4 +1121,4 @@ def deployment() -> Deployment:
 def incident_desk() -> IncidentDesk:
     from kbfleet.usecases.incidents import IncidentDesk
 
-    return IncidentDesk(incidents(), alert_channel(), clock(), deployment())
+    return IncidentDesk(incidents(), alert_channel(), clock(), deployment(), tenant_names())

@@ -153,6 +153,12 @@ class ProfileRecords(Protocol):
         ...
 
 
+class TenantNames(Protocol):
+    def name_of(self, tenant_id: TenantId) -> str | None:
+        """What the tenant calls itself; `None` where there is no such tenant."""
+        ...
+
+
 class AskableTenantRecords(Protocol):
     """Registry and sync ledger as far as asking needs them, which is little: a question waits for it."""
 

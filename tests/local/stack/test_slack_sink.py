@@ -56,6 +56,14 @@ def test_a_header_is_short_and_plain() -> None:
     assert refusal(header("short", "mrkdwn")) == "invalid_blocks"
 
 
+DATE = {
+    "type": "date",
+    "timestamp": 1_762_074_000,
+    "format": "{date_short_pretty} {time}",
+    "fallback": "2025-11-02 09:00:00 UTC",
+}
+
+
 @pytest.mark.parametrize(
     "block",
     [
@@ -68,7 +76,11 @@ def test_a_header_is_short_and_plain() -> None:
         {"type": "rich_text", "elements": []},
         {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": ""}]}]},
         {"type": "rich_text", "elements": [{"type": "rich_text_list", "elements": [{"type": "text", "text": "x"}]}]},
-        {"type": "rich_text", "elements": [{"type": "rich_text_preformatted", "elements": [{"type": "date"}]}]},
+        {"type": "rich_text", "elements": [{"type": "rich_text_preformatted", "elements": [DATE]}]},
+        *(
+            {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [DATE | wrong]}]}
+            for wrong in ({"timestamp": "1762074000"}, {"format": ""}, {"fallback": ""})
+        ),
         {"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 11},
         {"type": "actions", "elements": [{"type": "button", "text": {"type": "plain_text", "text": "x" * 76}}]},
     ],
@@ -105,7 +117,7 @@ def test_rich_text_reads_as_lines_and_its_command_is_found() -> None:
         return {"type": "text", "text": words}
 
     elements = [
-        section(text("Tenant:"), text(" acme"), text("\n"), text("Job:"), text(" 1")),
+        section(text("Tenant:"), text(" acme"), text("\n"), text("Since:"), text(" "), DATE),
         {
             "type": "rich_text_list",
             "style": "bullet",
@@ -118,7 +130,7 @@ def test_rich_text_reads_as_lines_and_its_command_is_found() -> None:
     validate_message(json.dumps(message).encode())
     assert message_as_text(message).split("\n") == [
         "Tenant: acme",
-        "Job: 1",
+        "Since: 2025-11-02 09:00:00 UTC",
         "• ```kbfleet evil```",
         "  a.pdf",
         "    kbfleet doctor",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from urllib.parse import quote
 
@@ -61,14 +62,16 @@ class Alert:
 
     Title, facts and reasons may hold what outsiders have written. `notice`, which says the title as far as that is
     ours, `advice` and `command` hold nothing of it but ids that were checked. `harm` is `None` where nobody's answers
-    are concerned. `reasons_left_out` is how many more reasons there are.
+    are concerned; `hurt` says it, and of how many, in a few words of ours. `reasons_left_out` is how many more reasons
+    there are. A fact that is a time is shown in the reader's zone where the channel can; what is kept as evidence has
+    none among its facts, but `since`: from when on it is so, where that is before it was seen.
     """
 
     identity: str
     severity: Severity
     title: str
     subject: str
-    facts: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str | datetime], ...]
     reasons: tuple[Reason, ...] = ()
     advice: str = ""
     command: str = ""
@@ -76,6 +79,8 @@ class Alert:
     notice: str = ""
     harm: Harm | None = None
     reasons_left_out: int = 0
+    hurt: str = ""
+    since: datetime | None = None
 
     def within(self, most_bytes: int) -> Alert:
         """With as many of its reasons, and of their documents, as fit into so many bytes; the others are counted."""
@@ -90,6 +95,11 @@ class Alert:
             kept.append(replace(reason, documents=tuple(documents), documents_left_out=left_out))
         left_out = self.reasons_left_out + len(self.reasons) - len(kept)
         return replace(self, reasons=tuple(kept), reasons_left_out=left_out)
+
+
+def in_utc(time: datetime) -> str:
+    """As people read a time where nothing shows it in their own zone."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 _AROUND = 64
@@ -230,11 +240,12 @@ def held_sync_alert(held: SyncHeld, deployment: Deployment) -> Alert:
         subject=str(tenant),
         facts=tuple(facts[:2] if unknown else facts),
         reasons=(Reason(hold.sentence),),
-        advice=f"{Harm.WRONG_ANSWERS.sentence} They come from the last good sync, and nothing newer is ingested. "
+        advice="Answers come from the last good sync, and nothing newer is ingested. "
         f"{_BEFORE_DELETIONS[hold.reason].format(**commands)} "
         f"{_WITH_DELETIONS.get(hold.reason, _FOR_GOOD)}",
         command=deployment.qualified(hold.command(tenant)),
         links=(deployment.runbook_link("sync-held"),),
+        harm=Harm.WRONG_ANSWERS,
     )
 
 
@@ -388,6 +399,10 @@ _VERBS = {
 }
 
 
+CHECKS_ROOM = "Check Capacity"
+"""A state of the provisioning. Whoever has a knowledge base passes it."""
+
+
 def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: Deployment) -> Alert:
     """What to say when a provisioning ended without an active tenant, an offboarding with something left, or a rebuild
     without a verdict."""
@@ -413,6 +428,9 @@ def workflow_alert(tenant_id: TenantId, failure: WorkflowFailure, deployment: De
         advice = "What does not answer any more is not deleted yet. Remove the cause; then this continues:"
     if failure.error == KnowledgeLost.__name__:
         advice, harm = "No other cause need be removed. This reads all of the tenant's documents anew:", Harm.UNKNOWN
+    if (failure.workflow, failure.step) == (Workflow.PROVISION_TENANT, CHECKS_ROOM):
+        # It fails for tenants that have no knowledge base, and for no others.
+        harm = Harm.NO_ANSWERS
     return Alert(
         identity=failure.execution,
         severity=Severity.BROKEN,
@@ -501,19 +519,18 @@ def question_alert(judged: QuestionsJudged, deployment: Deployment) -> Alert:
     """What to say when golden questions that were known to pass do not any more. Of the questions, it has ids."""
     tenant, regressions = str(judged.tenant_id), judged.regressions
     first = min(regressions, key=lambda each: each.since)
-    since = f"the sync at {first.after_sync:%H:%M} UTC" if first.after_sync is not None else f"{first.since:%H:%M} UTC"
     find = "finds its" if len(regressions) == 1 else "find their"
     named = ", ".join(each.question_id for each in regressions[:_NAMED_QUESTIONS])
     more = len(regressions) - _NAMED_QUESTIONS
     return Alert(
         identity=judged.identity,
         severity=Severity.BROKEN,
-        title=f"{tenant}: {len(regressions)} of {judged.asked} questions no longer {find} document since {since}",
+        title=f"{tenant}: {len(regressions)} of {judged.asked} questions no longer {find} document",
         subject=tenant,
         facts=(
             ("Tenant", tenant),
             ("Questions", f"{named} and {more} more" if more > 0 else named),
-            ("Failing since", f"{first.since:%Y-%m-%d %H:%M} UTC"),
+            *((("Began with", "the sync that ended then"),) if first.after_sync is not None else ()),
         ),
         reasons=(_changed_documents(judged.changed),),
         advice="Each was known to pass, and has failed twice: no document that is expected is among the first five "
@@ -522,6 +539,7 @@ def question_alert(judged: QuestionsJudged, deployment: Deployment) -> Alert:
         command=deployment.command("questions results", tenant),
         links=(deployment.runbook_link("questions-regressed"),),
         harm=Harm.WRONG_ANSWERS,
+        since=first.after_sync or first.since,
     )
 
 
@@ -554,12 +572,14 @@ def breach_alert(breach: Breach, deployment: Deployment) -> Alert:
 
 
 def alarm_alert(name: str, description: str, reason: str, deployment: Deployment) -> Alert:
-    """What to say when an alarm of the stack goes off. Its description ends with the command that shows or repairs what
-    is wrong, and with its page of the runbook. Whoever changes a description proposes no command by that: only those
-    of `ALARM_REMEDIES` are."""
+    """What to say when an alarm of the stack goes off. Its description begins with how askers are hurt, which is not
+    known where it does not say so. It ends with the command that shows or repairs what is wrong, and with its page of
+    the runbook. Whoever changes a description proposes no command by that: only those of `ALARM_REMEDIES` are."""
     remedy = next((known for known in ALARM_REMEDIES if description.endswith(f" {_as_described(*known)}")), None)
     command, page = remedy or ("", "")
     what = description.removesuffix(_as_described(*remedy)) if remedy else description
+    harm = next((each for each in Harm if what.startswith(f"{each.label}. ")), None)
+    what = what.removeprefix(f"{harm.label}. ") if harm else what
     links = (deployment.alarm_link(name),)
     return Alert(
         identity=name,
@@ -571,6 +591,7 @@ def alarm_alert(name: str, description: str, reason: str, deployment: Deployment
         advice=_advice(command),
         command=deployment.qualified(command) if command else "",
         links=(*links, deployment.runbook_link(page)) if page else links,
+        harm=harm or Harm.UNKNOWN,
     )
 
 

@@ -134,7 +134,7 @@ PLACES = (
     ),
     Place(
         "alerts and events that were sent",
-        "its id, names of documents, reasons of failures",
+        "its id and name, names of documents, reasons of failures",
         "until their receivers delete them: kbfleet cannot reach them",
     ),
     Place(

@@ -26,6 +26,11 @@ class Harm(StrEnum):
         return _SENTENCES[self]
 
     @property
+    def label(self) -> str:
+        """The same in so few words that a locked screen shows them."""
+        return _LABELS[self]
+
+    @property
     def rank(self) -> int:
         """0 for the worst."""
         return list(Harm).index(self)
@@ -41,6 +46,13 @@ def worst(harms: Iterable[Harm]) -> Harm:
 
 
 _TOLD_FIRST = (Harm.NO_ANSWERS, Harm.WRONG_ANSWERS, Harm.UNKNOWN, Harm.DOCUMENTS_MISSING, Harm.MACHINERY_ONLY)
+_LABELS = {
+    Harm.NO_ANSWERS: "No answers",
+    Harm.WRONG_ANSWERS: "Wrong or old answers",
+    Harm.DOCUMENTS_MISSING: "Documents missing",
+    Harm.MACHINERY_ONLY: "Machinery only",
+    Harm.UNKNOWN: "Harm not known",
+}
 _SENTENCES = {
     Harm.NO_ANSWERS: "No question is answered meanwhile.",
     Harm.WRONG_ANSWERS: "Answers may be wrong or old meanwhile.",

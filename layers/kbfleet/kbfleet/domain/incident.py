@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from bisect import insort
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -43,6 +43,8 @@ NAMED = 20
 _ENDED_WITH_ITS_SUBJECT = "ended with the tenant"
 _CLAIMED_BEFORE = "Answers still come, from the last good sync. "
 """As the last version has stored it in advice, whether or not somebody had looked."""
+_NO_ASKER = "No asker hurt"
+_OUT_OF_SERVICE = "Nobody: the tenant is out of service, and nobody asks for it."
 _FAILED = "failed"
 """What a cause is called for which there are no words any more."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -446,15 +448,22 @@ class Incident:
         harms = self._harms()
         return worst(harms) if harms else None
 
-    def _harms(self) -> set[Harm]:
+    def _harms(self) -> Mapping[Harm, int]:
+        """Of those that are still broken, how many are hurt how, the worst first."""
         if self.crowd is not None:
-            harms = {Harm(harm) if harm else None for harm in self.crowd.harms}
+            harms = Counter(self.crowd.harms)
         else:
-            harms = {self.affected[subject][-1].harm for subject in self.still_affected}
-        if self.concern is Concern.INGESTION:
+            harms = Counter(_harm(self.affected[subject][-1]) for subject in self.still_affected)
+        left = {Harm(harm): count for harm, count in harms.items() if harm and count > 0}
+        unknown = self.broken - sum(left.values())
+        if unknown > 0 and self.concern is not Concern.OFFBOARDING:
             # Of what was recorded before there was a harm, nobody has looked.
-            return {harm or Harm.UNKNOWN for harm in harms}
-        return {harm for harm in harms if harm is not None}
+            left[Harm.UNKNOWN] = left.get(Harm.UNKNOWN, 0) + unknown
+        ordered = {}
+        while left:
+            told = worst(left)
+            ordered[told] = left.pop(told)
+        return ordered
 
     def takes_in(self, signal: Signal) -> bool:
         """Whether a failure of its cause belongs to it."""
@@ -564,11 +573,27 @@ class Incident:
         tens = len(str(self.hit)) > len(str(heard_of))
         return tens or (not self.cause.shared and min(self.hit, FEW) > heard_of)
 
-    def notice(self, deployment: Deployment) -> Notice | None:
-        """What to do now, so that people know all that they should; `None` when they do."""
-        notified, kind, first = self.notified, self.due(), self.message(deployment)
+    @property
+    def told_of(self) -> str:
+        """The one that its message is about, by which it is called there; empty where it is about several."""
+        # It is about one, also where others were in it that are well by now.
+        about = self.still_affected if self.open else tuple(self.affected)
+        return about[0] if (self.broken if self.open else self.hit) == 1 and len(about) == 1 else ""
+
+    @property
+    def tenant_told_of(self) -> str:
+        """The same, if it is a tenant of whom something may be said."""
+        return "" if self.erased or self.concern in {Concern.ALARM, Concern.FLEET} else self.told_of
+
+    def notice(self, deployment: Deployment, name: str = "") -> Notice | None:
+        """What to do now, so that people know all that they should; `None` when they do.
+
+        Args:
+            name: what `tenant_told_of` calls itself.
+        """
+        notified, kind, first = self.notified, self.due(), self.message(deployment, name=name)
         if kind is not None:
-            message = first if notified is None else self.message(deployment, kind)
+            message = first if notified is None else self.message(deployment, kind, name)
             return Notice(
                 replace(message, identity=f"{self.identity}/{notified.notices if notified else 0}"),
                 Notified(
@@ -606,17 +631,14 @@ class Incident:
 
     # --- what it says ---
 
-    def message(self, deployment: Deployment, kind: NoticeKind = NoticeKind.OPENED) -> Alert:
-        """The first message as it should be now, or a later one."""
-        evidence, broken = self.evidence, self.open
-        # It is about one, also where others were in it that are well by now.
-        about = self.still_affected if broken else tuple(self.affected)
-        single = (self.broken if broken else self.hit) == 1 and len(about) == 1
-        shows_all = single and (self.hit == 1 or evidence.subject == about[0])
+    def message(self, deployment: Deployment, kind: NoticeKind = NoticeKind.OPENED, name: str = "") -> Alert:
+        """The first message as it should be now, or a later one. Args: name: as in `notice`."""
+        evidence, broken, single = self.evidence, self.open, self.told_of
+        shows_all = bool(single) and (self.hit == 1 or evidence.subject == single)
         alarm = self.concern is Concern.ALARM
-        who = f"{self.hit} {'alarms' if alarm else 'tenants'}"
+        who = f"{(self.broken if broken else self.hit):,} {'alarms' if alarm else 'tenants'}"
         if single:
-            who = deployment.logical_name(about[0]) if alarm else about[0]
+            who = deployment.logical_name(single) if alarm else single
         own = evidence.title.removeprefix(f"{evidence.subject}: ")
         what = own if shows_all else self.cause.label
         # An alarm brings its name and its description, and many their cause, in words that may not be ours.
@@ -632,25 +654,90 @@ class Incident:
             identity=f"{self.identity}/{kind}",
             severity=Severity.BROKEN if broken else Severity.RECOVERED,
             title=self._headline(kind, f"{who}: {what}"),
-            subject=about[0] if single else "",
-            facts=(*self._evidence_facts(shows_all=shows_all), *self._facts()),
+            subject=single,
+            facts=(
+                *self._who_is_hurt(name),
+                *self._times(shows_all=shows_all),
+                *self._how_it_goes(kind),
+                *(self._evidence_facts() if shows_all and broken else ()),
+            ),
             reasons=reasons if broken else (),
             reasons_left_out=evidence.reasons_left_out if broken and shows_all else 0,
-            advice=self._advice() if broken else "",
+            advice=self._advice(deployment) if broken else "",
             command=self._command(deployment) if broken else "",
             links=evidence.links,
             notice=self._headline(kind, noticed),
             harm=self.harm,
+            hurt=self._hurt() if broken else "",
         )
 
-    def _advice(self) -> str:
+    def _hurt(self) -> str:
+        """In so few words that a locked screen shows them, with whom it is about."""
         harms = self._harms()
-        hurt = worst(harms).sentence if harms else ""
-        of_all = hurt if len(harms) < 2 else f"For at least one of them: {hurt}"
+        if not harms:
+            return _NO_ASKER
+        told, count = next(iter(harms.items()))
+        return told.label if len(harms) == 1 else f"{told.label} for {count:,} of {self.broken:,}"
+
+    def _who_is_hurt(self, name: str) -> Iterable[tuple[str, str]]:
+        harms = self._harms()
+        if self.open:
+            of_each = [
+                harm.sentence if len(harms) == 1 else f"{count:,} of {self.broken:,}: {harm.sentence}"
+                for harm, count in harms.items()
+            ]
+            yield "Hurt", " ".join((*self._whom(harms), *of_each)) or _OUT_OF_SERVICE
+        if self.concern not in {Concern.ALARM, Concern.FLEET} and (tenant := self.told_of):
+            yield "Tenant", f"{tenant} ({name})" if name and name != tenant else tenant
+        if self.hit > 1:
+            first = self._worst_first()[:NAMED]
+            more = f" and {self.broken - len(first):,} more" if self.broken > len(first) else ""
+            named = ", ".join(first) + more
+            yield "Still broken", f"{self.broken:,} of {self.hit:,}: {named}" if self.broken else "none"
+
+    def _whom(self, harms: Mapping[Harm, int]) -> Iterable[str]:
+        """That nobody is hurt, or that it is not known, stands first, where it is so; and where no tenant is named, of
+        whom it may be true."""
+        if set(harms) == {Harm.MACHINERY_ONLY}:
+            yield "Nobody."
+        elif set(harms) == {Harm.UNKNOWN}:
+            yield "Not known."
+        elif self.concern is Concern.ALARM:
+            yield "Some tenants: an alarm does not say which."
+        elif self.concern is Concern.FLEET:
+            yield "All tenants that use it."
+
+    def _worst_first(self) -> Sequence[str]:
+        """Those that are still broken; of a crowd, whose members are not at hand, by their names."""
+        if self.crowd is not None:
+            return self.named
+        order = list(self._harms())
+        harm = {subject: self.affected[subject][-1].harm or Harm.UNKNOWN for subject in self.still_affected}
+        return sorted(harm, key=lambda subject: order.index(harm[subject]) if order else 0)
+
+    def _times(self, *, shows_all: bool) -> Iterable[tuple[str, datetime]]:
+        known = self.evidence.since if shows_all else None
+        yield "Since", min(self.opened_at, known or self.opened_at)
+        closed = self.closed_at
+        if closed is not None:
+            yield "Over since", closed
+
+    def _how_it_goes(self, kind: NoticeKind) -> Iterable[tuple[str, str]]:
+        if kind is NoticeKind.GROWN and self.notified is not None:
+            yield "Growing", f"{self.hit:,} so far; {self.notified.subjects:,} when you heard of it last"
+        if self.returns:
+            often = "once" if self.returns == 1 else f"{self.returns} times"
+            quiet = "; you will hear of it again only when that doubles" if self.returns >= FLAPPING_AFTER else ""
+            yield "Came back", f"{often}{quiet}"
+
+    def _advice(self, deployment: Deployment) -> str:
+        unknown = self.tenant_told_of and Harm.UNKNOWN in self._harms()
+        looked = deployment.command("tenant show", self.tenant_told_of) if unknown else ""
+        look = f"`{looked}` says whether all is there that answers rest on." if unknown else ""
         first = self.verb and self.broken > MAX_COMMANDED
         some = f"The command is for the first {MAX_COMMANDED} of {self.broken:,}." if first else ""
         advice = self.evidence.advice.removeprefix(_CLAIMED_BEFORE)
-        return " ".join(filter(None, (of_all, some, advice)))
+        return " ".join(filter(None, (look, some, advice)))
 
     def _command(self, deployment: Deployment) -> str:
         """For all who are broken; what has no tenants, as an alarm, brings its own."""
@@ -669,25 +756,9 @@ class Incident:
             case _:
                 return what if self.open else f"Over: {what}"
 
-    def _evidence_facts(self, *, shows_all: bool) -> tuple[tuple[str, str], ...]:
-        """What is known of the newest failure; once that is over, only whose it was."""
-        facts = self.evidence.facts if shows_all else ()
-        return facts if self.open else facts[:1]
-
-    def _facts(self) -> Iterable[tuple[str, str]]:
-        if self.hit > 1:
-            first = self.still_affected[:NAMED]
-            more = f" and {self.broken - len(first)} more" if self.broken > len(first) else ""
-            named = ", ".join(first) + more
-            yield "Still broken", f"{self.broken} of {self.hit}: {named}" if self.broken else "none"
-        closed = self.closed_at
-        yield "Since", _time(self.opened_at)
-        if closed is not None:
-            yield "Over since", _time(closed)
-        if self.returns:
-            often = "once" if self.returns == 1 else f"{self.returns} times"
-            quiet = "; you will hear of it again only when that doubles" if self.returns >= FLAPPING_AFTER else ""
-            yield "Came back", f"{often}{quiet}"
+    def _evidence_facts(self) -> Iterable[tuple[str, str | datetime]]:
+        """What is known of the newest failure, beside whose it is."""
+        return (fact for fact in self.evidence.facts if fact != ("Tenant", self.told_of))
 
 
 class _Shown(TypedDict):
@@ -722,10 +793,6 @@ def _returns(spans: Iterable[Span]) -> int:
         ended = None if last.ended is None or span.ended is None else max(last.ended, span.ended)
         united[-1] = Span(last.began, ended, returns=max(last.returns, span.returns))
     return len(united) - 1 + sum(span.returns for span in united)
-
-
-def _time(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def digest(alert: Alert) -> str:

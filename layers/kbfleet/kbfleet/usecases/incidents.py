@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, ConcurrentUpdate
+from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, ConcurrentUpdate, KbfleetError
 from kbfleet.domain.incident import Concern, Incident
+from kbfleet.domain.names import TenantId
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
 
     from kbfleet.domain.alert import Deployment
     from kbfleet.domain.incident import Claim, Failure, Notice, Signal, Timeline
-    from kbfleet.domain.names import TenantId
     from kbfleet.domain.root_cause import RootCause
-    from kbfleet.ports import AlertChannel, Clock, Incidents
+    from kbfleet.ports import AlertChannel, Clock, Incidents, TenantNames
 
 CLAIM = timedelta(minutes=1)
 """For one message: longer than a notifier lives, so that nobody takes its place while it may still be sending."""
@@ -33,12 +33,17 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class IncidentDesk:
-    """Takes signals and notifies people. Any number may work at once."""
+    """Takes signals and notifies people. Any number may work at once.
+
+    Args:
+        names: what tenants call themselves; without it, messages have their ids only.
+    """
 
     incidents: Incidents
     channel: AlertChannel
     clock: Clock
     deployment: Deployment
+    names: TenantNames | None = None
 
     def record(self, signal: Signal) -> tuple[str, ...]:
         """Returns: identities of the incidents of which people may have to hear because of it, also when it was known.
@@ -87,7 +92,7 @@ class IncidentDesk:
             if incident.claim is not None:
                 self._take_over(incident, incident.claim)
                 continue
-            notice = incident.notice(self.deployment)
+            notice = incident.notice(self.deployment, self._name(incident.tenant_told_of))
             if notice is None:
                 break
             try:
@@ -97,6 +102,15 @@ class IncidentDesk:
             self._send(claimed, notice)
             posted += notice.post
         return posted
+
+    def _name(self, tenant: str) -> str:
+        if not tenant or self.names is None:
+            return ""
+        try:
+            return self.names.name_of(TenantId(tenant)) or ""
+        except KbfleetError:
+            # Whoever is to be woken is better told without it than not at all. The id says who it is.
+            return ""
 
     def _take_over(self, incident: Incident, claim: Claim) -> None:
         """Finds out what became of a notice whose sender did not say."""

@@ -2,11 +2,14 @@
 
 All of it is in elements whose text Slack shows as it is: nothing that a tenant, a document or AWS says can become
 markup, a link, a mention, or one of our commands. Source: Slack documentation, Block Kit, Rich text block and Text
-object (`plain_text`).
+object (`plain_text`). Times are in elements that Slack shows in the zone of whoever reads: `date` elements, which it
+takes in a section of a rich text and nowhere else that is used here (Block Kit, Date element). They are made of times
+that kbfleet has, never of text.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
@@ -20,7 +23,7 @@ from slack_sdk.models.blocks import (
     RichTextSectionElement,
 )
 
-from kbfleet.domain.alert import Severity
+from kbfleet.domain.alert import Severity, in_utc
 from kbfleet.domain.printable import ZERO_WIDTH_JOINER, ZERO_WIDTH_NON_JOINER, printable
 
 if TYPE_CHECKING:
@@ -51,6 +54,9 @@ _NO_PREVIEWS = {"unfurl_links": False, "unfurl_media": False, "mrkdwn": False}
 AS_IT_IS: dict[str, Any] = UNPARSED | _NO_PREVIEWS
 """The same, and that no page is looked up for a preview. Source: Slack documentation, chat.postMessage."""
 _Text, _Style = RichTextElementParts.Text, RichTextElementParts.TextStyle
+_DATE = "{date_short_pretty} {time}"
+"""“Today 18:04” for whoever reads it on that day in Tokyo. Source: Slack documentation, Date element, Date format
+strings."""
 
 
 class ShortRateLimitHandler(RateLimitErrorRetryHandler):
@@ -81,13 +87,15 @@ def escaped(text: str) -> str:
 
 
 def summary(alert: Alert) -> str:
-    """One line for notifications, where blocks are not shown. Slack parses it, so nothing from outside is in it."""
-    return escaped(f"{_sign(alert)} {printable(alert.notice or 'kbfleet has news for you.')}")
+    """One line for notifications, where blocks are not shown. Slack parses it, so nothing from outside is in it. A
+    locked screen shows its beginning: how badly whom it hits."""
+    return escaped(_headline(alert, alert.notice or "There is news of kbfleet."))
 
 
 def blocks(alert: Alert) -> Sequence[Block]:
-    """The message: what broke, for whom, why, which documents, how to repair it, where to look."""
-    title = _cut(f"{_sign(alert)} {printable(alert.title)}", _MAX_HEADER)
+    """The message: who is hurt and how badly, since when, what broke, why, which documents, how to repair it, where to
+    look."""
+    title = _cut(_headline(alert, alert.title), _MAX_HEADER)
     message: list[Block] = [HeaderBlock(text=PlainTextObject(text=title, emoji=False))]
     if alert.facts:
         message.append(RichTextBlock(elements=[_facts(alert.facts)]))
@@ -100,8 +108,9 @@ def blocks(alert: Alert) -> Sequence[Block]:
     return message
 
 
-def _sign(alert: Alert) -> str:
-    return "🔴" if alert.severity is Severity.BROKEN else "🟢"
+def _headline(alert: Alert, what: str) -> str:
+    sign = "🔴" if alert.severity is Severity.BROKEN else "🟢"
+    return f"{sign} {' · '.join(filter(None, (alert.hurt, printable(what))))}"
 
 
 def _cut(text: str, limit: int) -> str:
@@ -134,12 +143,17 @@ def _code(text: str) -> RichTextElement:
     return _Text(text=text, style=_Style(code=True))
 
 
-def _facts(facts: Sequence[tuple[str, str]]) -> RichTextSectionElement:
+def _date(time: datetime) -> RichTextElement:
+    return RichTextElementParts.Date(timestamp=int(time.timestamp()), format=_DATE, fallback=in_utc(time))
+
+
+def _facts(facts: Sequence[tuple[str, str | datetime]]) -> RichTextSectionElement:
     parts: list[RichTextElement] = []
-    shown = list(_fitting(value for _, value in facts))
-    for (name, _), value in zip(facts, shown, strict=False):
+    shown = list(_fitting(in_utc(value) if isinstance(value, datetime) else value for _, value in facts))
+    for (name, whole), value in zip(facts, shown, strict=False):
         parts += [_Text(text="\n")] if parts else []
-        parts += [_bold(f"{printable(name) or '—'}:"), _Text(text=f" {value}")]
+        parts.append(_bold(f"{printable(name) or '—'}:"))
+        parts += [_Text(text=" "), _date(whole)] if isinstance(whole, datetime) else [_Text(text=f" {value}")]
     if more := len(facts) - len(shown):
         parts += [_Text(text="\n"), _Text(text=f"… and {more} more")]
     return _line(*parts)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from kbfleet.adapters.alert_channels import SendingChannel
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.domain.alert import Severity
+from kbfleet.domain.alert import Severity, in_utc
 from kbfleet.domain.errors import AlertMaybeDelivered, AlertNotDelivered, KbfleetError, NotReadyYet
 from kbfleet.domain.printable import printable
 
@@ -49,7 +50,7 @@ class SnsChannel(SendingChannel):
         with _answers():
             self._client.publish(
                 TopicArn=self._topic,
-                Subject=_subject(alert),
+                Subject=mail_subject(alert),
                 Message=plain_text(alert),
                 MessageAttributes={"severity": {"DataType": "String", "StringValue": alert.severity}, **subject},
                 **fifo,
@@ -69,23 +70,28 @@ def _answers() -> Iterator[None]:
         raise AlertNotDelivered(error.what, remedy=error.remedy) from error
 
 
-def _subject(alert: Alert) -> str:
-    line = f"{_sign(alert)} {printable(alert.title)}"
-    return line.encode("ascii", "replace").decode()[:_MAX_SUBJECT].rstrip()
+def mail_subject(alert: Alert) -> str:
+    return _headline(alert).encode("ascii", "replace").decode()[:_MAX_SUBJECT].rstrip()
 
 
-def _sign(alert: Alert) -> str:
-    return "[broken]" if alert.severity is Severity.BROKEN else "[well]"
+def _headline(alert: Alert) -> str:
+    """How badly whom it hits comes first: it is the subject of a mail and the beginning of a short message, of which a
+    locked screen shows some 40 characters."""
+    return f"{alert.hurt or ('Broken' if alert.severity is Severity.BROKEN else 'Well')} - {printable(alert.title)}"
 
 
 def plain_text(alert: Alert) -> str:
-    """What broke, for whom, why, which documents, how to repair it, where to look: for mail.
+    """Who is hurt and how badly, since when, what broke, why, which documents, how to repair it, where to look: for
+    mail. Times are in UTC, and say so: nobody knows where it is read.
 
     What comes from outside stands behind a word or a dash of ours, each in its own line, and is cut before advice and
     command are.
     """
-    lines = [f"{_sign(alert)} {printable(alert.title)}", ""]
-    lines += [f"{printable(name)}: {printable(value)}" for name, value in alert.facts]
+    lines = [_headline(alert), ""]
+    lines += [
+        f"{printable(name)}: {in_utc(value) if isinstance(value, datetime) else printable(value)}"
+        for name, value in alert.facts
+    ]
     for reason in alert.reasons:
         lines += ["", f"Why: {printable(reason.text)}", *(f"  - {printable(uri)}" for uri in reason.documents)]
         lines += [f"  … and {reason.documents_left_out} more documents"] if reason.documents_left_out else []
