@@ -1,5 +1,5 @@
-"""Trigger: `/tenants`, signed with IAM. What the operator does: list, provision, look, sync, try documents again,
-suspend, resume, rebuild, roll back, offboard."""
+"""Trigger: `/fleet` and `/tenants`, signed with IAM. What the operator does: see the fleet, list, provision, look,
+sync, try documents again, suspend, resume, rebuild, roll back, offboard."""
 
 from datetime import timedelta
 from http import HTTPStatus
@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import DocumentRetryBody
+from kbfleet.contracts.fleet import FleetBody
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
 from kbfleet.contracts.rebuilds import AN_HOUR, RebuildBody, RebuildRequest, RollbackRequest
 from kbfleet.contracts.tenants import (
@@ -37,9 +38,10 @@ from kbfleet.ports import Executions
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.settings import read
-from kbfleet.settings.ingestion import ChangeEventSettings
+from kbfleet.settings.ingestion import ChangeEventSettings, IngestionSettings
 from kbfleet.settings.provisioning import RetentionSettings
 from kbfleet.usecases.failed_documents import request_retry
+from kbfleet.usecases.fleet_overview import see_fleet
 from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
 from kbfleet.usecases.offboarding import request_offboarding
@@ -51,6 +53,13 @@ from kbfleet.usecases.tenant_listing import list_tenants
 
 def _tenant_id(request: Request) -> TenantId:
     return TenantId(path_parameter(request, "tenant_id"))
+
+
+def get_fleet(_request: Request) -> HttpResponse:
+    """The fleet on one screen."""
+    start_interval = read(IngestionSettings).start_interval
+    seen = see_fleet(records=bootstrap.fleet_records(), clock=bootstrap.clock(), start_interval=start_interval)
+    return respond(FleetBody.from_domain(seen))
 
 
 def get_tenants(_request: Request, query: TenantsQuery) -> HttpResponse:
@@ -323,6 +332,7 @@ def post_document_retry(request: Request) -> HttpResponse:
 
 
 ROUTES = {
+    ("GET", "/fleet"): Route(get_fleet),
     ("GET", "/tenants"): Route(get_tenants, TenantsQuery),
     ("PUT", "/tenants/{tenant_id}"): Route(put_tenant),
     ("DELETE", "/tenants/{tenant_id}"): Route(delete_tenant, OffboardTenantQuery),

@@ -196,6 +196,14 @@ class InMemorySyncLedger:
     def find(self, knowledge: Knowledge) -> Sync:
         return self._entries.get(knowledge, Sync.never_stored(knowledge))
 
+    @property
+    def all(self) -> list[Sync]:
+        return list(self._entries.values())
+
+    @property
+    def start_claimed_at(self) -> datetime | None:
+        return self._start_claimed_at
+
     def entries(self, wanted: Iterable[Knowledge]) -> Iterator[Sync]:
         return iter([self.find(each) for each in wanted])
 

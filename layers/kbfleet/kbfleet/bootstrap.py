@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         DocumentRetries,
         Examiner,
         Executions,
+        FleetRecords,
         FailedDocuments,
         GoldenQuestions,
         Incidents,
@@ -168,6 +169,13 @@ def convergences() -> ConvergenceRecord:
     from kbfleet.adapters.dynamodb.rounds import DynamoDBConvergenceRecord
 
     return DynamoDBConvergenceRecord(_table())
+
+
+@cache
+def fleet_records() -> FleetRecords:
+    from kbfleet.adapters.dynamodb.fleet_records import DynamoDBFleetRecords
+
+    return DynamoDBFleetRecords(_table())
 
 
 @cache
@@ -461,6 +469,7 @@ def sync_schedule() -> SyncSchedule:
     return SyncSchedule(
         registry=registry(),
         ledger=ledger(),
+        fleet=fleet_records(),
         ticks=ticks(),
         clock=clock(),
         every=read(SyncScheduleSettings).sync_every,
@@ -1004,7 +1013,7 @@ def question_rounds() -> QuestionRounds:
 @cache
 def isolation_look() -> IsolationLook:
     from kbfleet.adapters.bedrock_retrieval import BedrockPassageSearch
-    from kbfleet.adapters.dynamodb.rounds import DynamoDBDocumentRounds, DynamoDBTenantRounds
+    from kbfleet.adapters.dynamodb.rounds import ISOLATION, DynamoDBDocumentRounds, DynamoDBTenantRounds
     from kbfleet.usecases.isolation import IsolationLook
 
     return IsolationLook(
@@ -1019,7 +1028,7 @@ def isolation_look() -> IsolationLook:
         incidents=incidents(),
         callbacks=callbacks(),
         announcements=announcements(),
-        rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),
+        rounds=DynamoDBTenantRounds(_table(), ISOLATION),
         names=fleet().names,
         clock=clock(),
     )

@@ -446,6 +446,11 @@ class Incident:
         harms = self._harms()
         return worst(harms) if harms else None
 
+    def harm_of(self, subject: str) -> Harm | None:
+        """How the answers of one are hurt that is at hand; `None` where that is not known, or they are not."""
+        spans = self.affected.get(subject)
+        return spans[-1].harm if spans else None
+
     def _harms(self) -> set[Harm]:
         if self.crowd is not None:
             harms = {Harm(harm) if harm else None for harm in self.crowd.harms}

@@ -16,7 +16,7 @@ from typing import Self
 from kbfleet.domain.bounds import RESULTS_REASONS_BYTES
 from kbfleet.domain.deletions import CHECK_STANDS, AnsweredFrom, BucketCheck, DeletionLimit, Hold, HoldReason
 from kbfleet.domain.errors import DeletionsNotSeen
-from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Outcome, first_reasons
+from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Outcome, Statistics, first_reasons
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.survey import Survey
@@ -74,7 +74,8 @@ class RunningJob:
     """The job that the ledger follows, and the generation of changes it certainly contains.
 
     `pending_since` is when the oldest of those changes was requested. `external` is whether somebody else started it;
-    `stop_refused`, whether Bedrock was asked to stop it and refused, mostly because it has ended.
+    `stop_refused`, whether Bedrock was asked to stop it and refused, mostly because it has ended. `scanned`, `indexed`
+    and `failed` are documents, as Bedrock has counted them at `counted_at`, which is `None` before it has told any.
     """
 
     ingestion_job_id: str
@@ -84,6 +85,20 @@ class RunningJob:
     pending_since: datetime | None = None
     external: bool = False
     stop_refused: bool = False
+    scanned: int = 0
+    indexed: int = 0
+    failed: int = 0
+    counted_at: datetime | None = None
+
+    def counted(self, statistics: Statistics, now: datetime) -> RunningJob:
+        """With the newest numbers; unchanged where they are the same, or were taken a moment ago: each is a write."""
+        told = (statistics.scanned, statistics.new + statistics.modified, statistics.failed)
+        if told == (self.scanned, self.indexed, self.failed):
+            return self
+        if self.counted_at is not None and now - self.counted_at < COUNTED_EVERY:
+            return self
+        scanned, indexed, failed = told
+        return replace(self, scanned=scanned, indexed=indexed, failed=failed, counted_at=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +184,9 @@ MAX_RETRIES = 3
 
 REFUSED_FOR_GOOD_AFTER = timedelta(hours=1)
 """What passes by itself (a bucket, an index or a role that was just made, a change of a data source) takes minutes."""
+
+COUNTED_EVERY = timedelta(seconds=30)
+"""How far a running job is, for people who wait: a tick looks at it more often."""
 
 CROWDED_PAUSE = timedelta(seconds=20)
 
@@ -648,8 +666,12 @@ class Sync:
         """Whether causes of its own have kept it from its turn for so long that somebody has to look."""
         return self.refused_since is not None and now - self.refused_since >= REFUSED_FOR_GOOD_AFTER
 
-    def progressed(self, status: JobStatus) -> Sync:
-        return replace(self, job=replace(self.job, status=status)) if self.job else self
+    def progressed(self, job: IngestionJob, now: datetime) -> Sync:
+        """The followed job is in that status, and so far. Unchanged where there is nothing new to say."""
+        if self.job is None:
+            return self
+        followed = replace(self.job.counted(job.statistics, now), status=job.status)
+        return self if followed == self.job else replace(self, job=followed)
 
     def refused_to_stop(self, ingestion_job_id: str) -> Sync:
         """Unchanged when another job is followed by now."""

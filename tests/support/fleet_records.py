@@ -1,0 +1,74 @@
+"""What an overview of the fleet is made of, in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Set
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kbfleet.domain.fleet_overview import (
+    Census,
+    FleetOutlines,
+    IncidentOutline,
+    QuestionsOutline,
+    SyncOutline,
+    TenantOutline,
+    UsageOfMonth,
+)
+from kbfleet.domain.names import Knowledge
+from kbfleet.domain.usage import total
+from tests.support.incidents import InMemoryIncidents
+from tests.support.questions import InMemoryQuestionWatches
+from tests.support.records import (
+    InMemoryRoomCounts,
+    InMemorySyncLedger,
+    InMemoryTenantRegistry,
+    InMemoryTenantRounds,
+)
+from tests.support.usage import InMemoryUsageRecords
+
+
+@dataclass
+class InMemoryFleetRecords:
+    """`kbfleet.ports.FleetRecords`, from the others. Of `unseen`, an older version has stored the entries."""
+
+    registry: InMemoryTenantRegistry
+    ledger: InMemorySyncLedger
+    incidents: InMemoryIncidents
+    watches: InMemoryQuestionWatches
+    room_counts: InMemoryRoomCounts
+    rounds: InMemoryTenantRounds
+    usage: InMemoryUsageRecords
+    census: Census | None = None
+    unseen: dict[Knowledge, int] = field(default_factory=dict)
+
+    def read(self, now: datetime, most_reads: int) -> FleetOutlines:
+        tenants, syncs = list(self.registry.all()), [each for each in self.ledger.all if self._is_seen(each.of_knowledge)]
+        watches = [each for each in self.watches.all if each.questions]
+        known = [self.incidents.find(identity) for identity in self.incidents.all]
+        month = [each for each in self.usage.all if (each.day.year, each.day.month) == (now.year, now.month)]
+        return FleetOutlines(
+            Counter(each.status for each in tenants),
+            [outline for each in tenants if (outline := TenantOutline.of(each)) is not None],
+            [outline for each in syncs if (outline := SyncOutline.of(each)) is not None],
+            len(syncs),
+            [outline for each in known if each is not None and (outline := IncidentOutline.of(each)) is not None],
+            [outline for each in watches if (outline := QuestionsOutline.of(each)) is not None],
+            len(watches),
+            self.room_counts.find(),
+            self.rounds.find(),
+            self.census,
+            self.ledger.start_claimed_at,
+            UsageOfMonth(min(each.day for each in month), total(month)) if month else None,
+        )
+
+    def _is_seen(self, knowledge: Knowledge) -> bool:
+        """Whether it was stored since."""
+        return self.ledger.find(knowledge).version > self.unseen.get(knowledge, 0)
+
+    def entered(self) -> Set[Knowledge]:
+        return {each.of_knowledge for each in self.ledger.all if self._is_seen(each.of_knowledge)}
+
+    def count(self, census: Census) -> None:
+        self.census = census
