@@ -204,7 +204,7 @@ class FleetRecordsSuite:
     def test_what_the_fleet_has_one_of_comes_with_it(self, world: World) -> None:
         rooms = RoomCount(START, (Room(Scarce.BUCKETS, 3, 10, ("S3_VECTORS",)),))
         last = TenantRound(last=WholeRound(START, START + A_MINUTE, missed=1))
-        census = Census(START, timedelta(hours=1), active=2, oldest=START, entered=1)
+        census = Census(START, active=2, oldest=START, entered=1)
         world.rooms.save(rooms)
         world.rounds.save(last)
         world.records.count(census)

@@ -22,7 +22,7 @@ A_RUN = int(RUN_EVERY / (2 * START_INTERVAL))
 """How many one run requests at most."""
 
 
-NOTHING = ScheduleReport(Census(START, STALE_AFTER))
+NOTHING = ScheduleReport(Census(START))
 """Is requested; what is counted is not compared."""
 
 

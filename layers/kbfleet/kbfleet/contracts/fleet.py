@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Self
 
 from kbfleet.contracts import Contract
+from kbfleet.contracts.tenants import TroubleBody
 from kbfleet.contracts.usage import UsageCountsBody
 from kbfleet.domain.capacity import Room, Scarce
 from kbfleet.domain.fleet_overview import (
@@ -15,7 +16,6 @@ from kbfleet.domain.fleet_overview import (
     IncidentOutline,
     Questions,
     Rebuild,
-    Trouble,
     UsageOfMonth,
     Waiting,
     Why,
@@ -26,26 +26,6 @@ from kbfleet.domain.ingestion_job import JobStatus
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.tenant_status import TenantStatus
-
-
-class TroubleBody(Contract):
-    """The worst that is known of a tenant, and since when; `command` repairs it, or shows more."""
-
-    tenant_id: TenantId
-    harm: Harm
-    since: datetime | None
-    what: str
-    command: str
-
-    @classmethod
-    def from_domain(cls, trouble: Trouble) -> Self:
-        return cls(
-            tenant_id=trouble.tenant_id,
-            harm=trouble.harm,
-            since=trouble.since,
-            what=trouble.what,
-            command=trouble.command,
-        )
 
 
 class JobAtWorkBody(Contract):
@@ -137,7 +117,8 @@ class FleetQuestionsBody(Contract):
 
 
 class OpenIncidentBody(Contract):
-    """`broken` is how many tenants, or alarms, are still in it; `named`, the first of them."""
+    """`broken` is how many tenants, or alarms, are still in it; `named`, the first of them; `command` says what to do
+    about what all tenants share, and is empty where each tenant has its own."""
 
     identity: str
     concern: Concern
@@ -146,6 +127,7 @@ class OpenIncidentBody(Contract):
     broken: int
     harm: Harm | None
     named: tuple[str, ...]
+    command: str
 
     @classmethod
     def from_domain(cls, incident: IncidentOutline) -> Self:
@@ -157,6 +139,7 @@ class OpenIncidentBody(Contract):
             broken=incident.broken,
             harm=incident.harm,
             named=tuple(name for name, _ in incident.named),
+            command=incident.command,
         )
 
 

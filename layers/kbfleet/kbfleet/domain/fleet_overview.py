@@ -144,9 +144,9 @@ class SyncOutline:
                 job.ingestion_job_id,
                 job.status,
                 job.started_at,
-                job.scanned,
-                job.indexed,
-                job.failed,
+                job.statistics.scanned,
+                job.statistics.indexed,
+                job.statistics.failed,
                 job.counted_at,
                 expected,
                 job.external,
@@ -198,6 +198,11 @@ class IncidentOutline:
             incident.harm,
             tuple((each, incident.harm_of(each)) for each in named),
         )
+
+    @property
+    def command(self) -> str:
+        """Shows what to do where all tenants share what is wrong; empty where each tenant has a command of its own."""
+        return {Concern.FLEET: "kbfleet reconcile", Concern.ALARM: "kbfleet doctor"}.get(self.concern, "")
 
     @property
     def place(self) -> str:
@@ -257,13 +262,12 @@ class Census:
     Args:
         active, failed: tenants of that status.
         queued, stale: of the active ones, those whose sync waits for its turn, and those with a change that has not
-            been synced for longer than `stale_after`, whatever the reason.
+            been synced for long, whatever the reason.
         oldest: since when the oldest change of theirs waits that is not synced; `None` when everything is.
         entered: how many entries were missing among the outlines, and are there since.
     """
 
     at: datetime
-    stale_after: timedelta
     active: int = 0
     failed: int = 0
     queued: int = 0
@@ -440,14 +444,17 @@ class FleetOverview:
         return not (self.troubles_in_all or self.incidents_in_all or self.unknown)
 
 
-def overview(outlines: FleetOutlines, now: datetime, start_interval: timedelta) -> FleetOverview:
+def overview(
+    outlines: FleetOutlines, now: datetime, *, start_interval: timedelta, stale_after: timedelta
+) -> FleetOverview:
     """
     Args:
+        stale_after: after how long a change that is not synced makes its tenant stale.
         start_interval: least time between two StartIngestionJob calls of the account.
     """
     by_tenant = {each.tenant_id: each for each in outlines.tenants}
     live = [each for each in outlines.syncs if _answers(each, by_tenant)]
-    troubles = _worst_of_each(outlines, live, now)
+    troubles = _worst_of_each(outlines, live, now, stale_after)
     at_work = sorted(
         (AtWork(each.tenant_id, each.job, not _answers(each, by_tenant)) for each in outlines.syncs if each.job),
         key=lambda each: (each.job.started_at, each.tenant_id),
@@ -505,9 +512,21 @@ def _answers(sync: SyncOutline, tenants: Mapping[TenantId, TenantOutline]) -> bo
 # --- who is hurt ---
 
 
-def _worst_of_each(outlines: FleetOutlines, syncs: Sequence[SyncOutline], now: datetime) -> list[Trouble]:
+def trouble_of(tenant: Tenant, sync: Sync, now: datetime, stale_after: timedelta) -> Trouble | None:
+    """The worst of a tenant that its record and the ledger's entry of its live knowledge say, by themselves; `None`
+    where they say nothing."""
+    of_tenant, of_sync = TenantOutline.of(tenant), SyncOutline.of(sync)
+    found = (
+        *(_of_tenant(of_tenant, now) if of_tenant is not None else ()),
+        *(_of_sync(of_sync, {}, stale_after, now) if of_sync is not None and tenant.is_in_service else ()),
+    )
+    return min(found, key=lambda each: told_first(each.harm), default=None)
+
+
+def _worst_of_each(
+    outlines: FleetOutlines, syncs: Sequence[SyncOutline], now: datetime, stale_after: timedelta
+) -> list[Trouble]:
     """The worst first, and of what is as bad, what has gone on for longest."""
-    stale_after = outlines.census.stale_after if outlines.census is not None else None
     told = {name: harm for each in outlines.incidents for name, harm in each.named if harm is not None}
     worst: dict[TenantId, Trouble] = {}
     found = (
@@ -544,7 +563,7 @@ def _of_tenant(tenant: TenantOutline, now: datetime) -> Iterator[Trouble]:
 
 
 def _of_sync(
-    sync: SyncOutline, told: Mapping[str, Harm], stale_after: timedelta | None, now: datetime
+    sync: SyncOutline, told: Mapping[str, Harm], stale_after: timedelta, now: datetime
 ) -> Iterator[Trouble]:
     """Args: told: by incidents, how tenants are hurt."""
     if sync.on_hold:
@@ -562,7 +581,7 @@ def _of_sync(
         usual = Harm.UNKNOWN if sync.ever_synced else Harm.NO_ANSWERS
         what = "its last sync has failed"
         yield Trouble(tenant_id, told.get(tenant_id, usual), sync.ended_at, what, show)
-    if sync.pending_since is not None and stale_after is not None and now - sync.pending_since > stale_after:
+    if sync.pending_since is not None and now - sync.pending_since > stale_after:
         what = "changes of its documents are not in the answers"
         yield Trouble(tenant_id, Harm.WRONG_ANSWERS, sync.pending_since, what, show)
     if sync.left_out or sync.uncounted_since is not None or sync.outcome is Outcome.DEGRADED:
@@ -575,10 +594,13 @@ def _of_sync(
 
 def _of_questions(questions: QuestionsOutline) -> Iterator[Trouble]:
     if questions.regressions:
-        tenant_id, number = questions.tenant_id, questions.regressions
-        what = f"{number} golden question{'s do' if number > 1 else ' does'} not pass any more"
-        command = f"kbfleet questions results {tenant_id}"
-        yield Trouble(tenant_id, Harm.WRONG_ANSWERS, questions.since, what, command)
+        yield of_regressions(questions.tenant_id, questions.regressions, questions.since)
+
+
+def of_regressions(tenant_id: TenantId, number: int, since: datetime | None) -> Trouble:
+    """So many golden questions were known to pass, and do not any more."""
+    what = f"{number} golden question{'s do' if number > 1 else ' does'} not pass any more"
+    return Trouble(tenant_id, Harm.WRONG_ANSWERS, since, what, f"kbfleet questions results {tenant_id}")
 
 
 _OVERDUE_AFTER = timedelta(days=3)

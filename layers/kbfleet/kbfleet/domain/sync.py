@@ -8,7 +8,7 @@ therefore wait, but it cannot be lost.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Self
@@ -16,7 +16,15 @@ from typing import Self
 from kbfleet.domain.bounds import RESULTS_REASONS_BYTES
 from kbfleet.domain.deletions import CHECK_STANDS, AnsweredFrom, BucketCheck, DeletionLimit, Hold, HoldReason
 from kbfleet.domain.errors import DeletionsNotSeen
-from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Outcome, Statistics, first_reasons
+from kbfleet.domain.ingestion_job import (
+    FailureReason,
+    IngestionJob,
+    JobStateChange,
+    JobStatus,
+    Outcome,
+    Statistics,
+    first_reasons,
+)
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.survey import Survey
@@ -74,8 +82,8 @@ class RunningJob:
     """The job that the ledger follows, and the generation of changes it certainly contains.
 
     `pending_since` is when the oldest of those changes was requested. `external` is whether somebody else started it;
-    `stop_refused`, whether Bedrock was asked to stop it and refused, mostly because it has ended. `scanned`, `indexed`
-    and `failed` are documents, as Bedrock has counted them at `counted_at`, which is `None` before it has told any.
+    `stop_refused`, whether Bedrock was asked to stop it and refused, mostly because it has ended. `statistics` is how
+    far it was at `counted_at`, which is `None` before Bedrock has counted anything.
     """
 
     ingestion_job_id: str
@@ -85,20 +93,22 @@ class RunningJob:
     pending_since: datetime | None = None
     external: bool = False
     stop_refused: bool = False
-    scanned: int = 0
-    indexed: int = 0
-    failed: int = 0
+    statistics: Statistics = field(default_factory=Statistics)
     counted_at: datetime | None = None
 
     def counted(self, statistics: Statistics, now: datetime) -> RunningJob:
         """With the newest numbers; unchanged where they are the same, or were taken a moment ago: each is a write."""
-        told = (statistics.scanned, statistics.new + statistics.modified, statistics.failed)
-        if told == (self.scanned, self.indexed, self.failed):
+        if statistics == self.statistics:
             return self
         if self.counted_at is not None and now - self.counted_at < COUNTED_EVERY:
             return self
-        scanned, indexed, failed = told
-        return replace(self, scanned=scanned, indexed=indexed, failed=failed, counted_at=now)
+        return replace(self, statistics=statistics, counted_at=now)
+
+    def as_seen(self, change: JobStateChange) -> JobStateChange:
+        """A state of this job as far as it is by now; of another job, unchanged."""
+        if change.ingestion_job_id != self.ingestion_job_id or self.counted_at is None or change.outcome is not None:
+            return change
+        return replace(change, statistics=self.statistics, occurred_at=max(change.occurred_at, self.counted_at))
 
 
 @dataclass(frozen=True, slots=True)

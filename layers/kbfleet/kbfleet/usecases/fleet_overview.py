@@ -22,10 +22,13 @@ _ENTERED_AT_ONCE = 5_000
 """In one run: each is a read and a write."""
 
 
-def see_fleet(*, records: FleetRecords, clock: Clock, start_interval: timedelta) -> FleetOverview:
+def see_fleet(
+    *, records: FleetRecords, clock: Clock, start_interval: timedelta, stale_after: timedelta
+) -> FleetOverview:
     """Raises: Throttled, NotReadyYet, AwsRefusal."""
     now = clock.now()
-    return overview(records.read(now, MOST_READS), now, start_interval)
+    outlines = records.read(now, MOST_READS)
+    return overview(outlines, now, start_interval=start_interval, stale_after=stale_after)
 
 
 def enter_outlines(served: Iterable[Knowledge], *, ledger: SyncLedger, records: FleetRecords) -> int:

@@ -95,7 +95,7 @@ class SyncSchedule:
             self._request(knowledge, now, ready_at=now + place * spacing)
         if chosen:
             self.ticks.request()
-        census = Census(now, self.stale_after, active, failed, queued, stale, oldest)
+        census = Census(now, active, failed, queued, stale, oldest)
         entered = enter_outlines([each.live_knowledge for each in served], ledger=self.ledger, records=self.fleet)
         self.fleet.count(replace(census, entered=entered))
         return ScheduleReport(
