@@ -79,8 +79,12 @@ class TenantOutline:
             BesideOutline(beside.record.knowledge, beside.role, beside.since) if beside is not None else None,
             offboarding.delete_after if offboarding is not None else None,
         )
-        quiet = not (outline.findings or outline.unseen_since or outline.beside)
-        return None if quiet and tenant.status in _QUIET else outline
+        return None if outline.is_quiet else outline
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to say."""
+        return self.status in _QUIET and not (self.findings or self.unseen_since or self.beside)
 
 
 _QUIET = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.OFFBOARDED}
