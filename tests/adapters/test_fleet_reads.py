@@ -54,9 +54,11 @@ def pages(made: Callable[[int], Made], number: int = TENANTS) -> int:
     stored(table, made, 40)
     partitions: dict[str, int] = {}
     for item in items:
+        if "status" not in item:
+            continue  # it has nothing to say, and is not in the index
         partition = item["status"]["S"]
         partitions[partition] = max(partitions.get(partition, 0), projected(item))
-    assert partitions.keys() == {"ACTIVE", "SYNC", "QUESTIONS"}
+    assert partitions.keys() == {"ACTIVE", "QUESTIONS"} | ({"SYNC"} if made is not well else set())
     return sum(ceil(number / (PAGE // each)) for each in partitions.values())
 
 

@@ -34,7 +34,7 @@ from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Signal, Timeline
 from kbfleet.domain.ingestion_job import JobStatus, Outcome, Statistics
 from kbfleet.domain.knowledges import Beside, RebuildPlan, Role
-from kbfleet.domain.names import Knowledge, Life, TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.question_runs import QuestionRun, QuestionWatch, RunCause, Score
 from kbfleet.domain.reconciliation import TenantRound, WholeRound
 from kbfleet.domain.sync import Priority, Sync
@@ -144,7 +144,7 @@ class FleetRecordsSuite:
             TenantOutline(SAKURA, TenantStatus.OFFBOARDING, leaving.status_since, delete_after=START + A_MINUTE),
         ]
 
-    def test_of_syncs_what_goes_on_or_is_wrong_is_told_and_the_others_are_counted(self, world: World) -> None:
+    def test_of_syncs_what_goes_on_or_is_wrong_is_told(self, world: World) -> None:
         job = ingestion_job(JobStatus.IN_PROGRESS, statistics=Statistics(scanned=40, new=7, modified=1, failed=2))
         source = AnsweredFrom("DS00000002", 100, START, START)
         running = Sync(TenantId("running"), answered_from=source).requested(START, Priority.CHANGED).started(job, 1)
@@ -160,12 +160,11 @@ class FleetRecordsSuite:
             world.ledger.save(entry)
         found = world.read()
         told = {each.tenant_id: each for each in found.syncs}
-        assert (found.syncs_known, sorted(told)) == (6, ["failed", "held", "left-out", "queued", "running"])
+        assert sorted(told) == ["failed", "held", "left-out", "queued", "running"]
         assert told[TenantId("running")] == SyncOutline.of(entries[1])
         at_work = told[TenantId("running")].job
         assert at_work is not None
         assert (at_work.scanned, at_work.indexed, at_work.failed, at_work.expected) == (40, 8, 2, 100)
-        assert world.records.entered() == {each.of_knowledge for each in entries}
 
     def test_what_an_entry_says_is_that_of_the_last_write(self, world: World) -> None:
         entry = world.ledger.save(Sync(ACME).requested(START, Priority.CHANGED))
@@ -204,7 +203,7 @@ class FleetRecordsSuite:
     def test_what_the_fleet_has_one_of_comes_with_it(self, world: World) -> None:
         rooms = RoomCount(START, (Room(Scarce.BUCKETS, 3, 10, ("S3_VECTORS",)),))
         last = TenantRound(last=WholeRound(START, START + A_MINUTE, missed=1))
-        census = Census(START, active=2, oldest=START, entered=1)
+        census = Census(START, active=2, oldest=START, missing=1)
         world.rooms.save(rooms)
         world.rounds.save(last)
         world.records.count(census)
@@ -260,17 +259,12 @@ class TestDynamoDBFleetRecords(FleetRecordsSuite):
     def test_an_entry_of_an_older_version_is_missed_until_it_is_stored_again(self, table: Table, world: World) -> None:
         for name in (ACME, SAKURA):
             world.ledger.save(Sync(name, result=sync_result(Outcome.FAILED)))
-        _without(table, {"PK": "TENANT#acme", "SK": "SYNC"}, "status", "status_since", "outline")
-        assert world.read().syncs_known == 1
-        assert world.records.entered() == {first_knowledge(SAKURA)}
-        world.ledger.save(world.ledger.find(first_knowledge(ACME)))
-        assert (world.read().syncs_known, len(world.read().syncs)) == (2, 2)
-
-    def test_what_every_knowledge_is_called_in_the_index_is_read_back(self, world: World) -> None:
-        knowledges = {Knowledge(Life(ACME, life), number) for life in (1, 2) for number in (1, 3)}
-        for each in knowledges:
-            world.ledger.save(Sync.never_stored(each))
-        assert world.records.entered() == knowledges
+        _without(table, {"PK": "TENANT#acme", "SK": "SYNC"}, "status", "status_since", "outline", "outlined")
+        assert [each.tenant_id for each in world.read().syncs] == [SAKURA]
+        older, newer = world.ledger.entries(first_knowledge(name) for name in (ACME, SAKURA))
+        assert (older.outlined, newer.outlined) == (False, True)
+        world.ledger.save(older)
+        assert len(world.read().syncs) == 2
 
     def test_reads_are_counted_and_when_there_are_too_few_that_is_told(self, table: Table, world: World) -> None:
         for number in range(3):

@@ -70,7 +70,6 @@ _WELL = FleetOutlines(
     statuses={TenantStatus.ACTIVE: 297, TenantStatus.SUSPENDED: 3, TenantStatus.OFFBOARDED: 14},
     tenants=(),
     syncs=(),
-    syncs_known=300,
     incidents=(),
     questions=(),
     asked=280,
@@ -92,7 +91,7 @@ def _with(**fields: object) -> FleetBody:
 
 
 WELL = _body(_WELL)
-EMPTY = _body(FleetOutlines({}, (), (), 0, (), (), 0))
+EMPTY = _body(FleetOutlines({}, (), (), (), (), 0))
 
 BUSY = _with(
     statuses={TenantStatus.ACTIVE: 289, TenantStatus.PROVISIONING: 5, TenantStatus.FAILED: 1, TenantStatus.OFFBOARDING: 2},
@@ -174,7 +173,6 @@ BROKEN = _with(
         SyncOutline(TenantId(f"tenant-{each:03}"), outcome=Outcome.FAILED, ended_at=START - 30 * A_MINUTE)
         for each in range(200)
     ),
-    syncs_known=290,
     incidents=(
         IncidentOutline("f/1", Concern.FLEET, "the knowledge store is gone, which tenants share", START - AN_HOUR, 1,
                         Harm.NO_ANSWERS, (("the fleet", Harm.NO_ANSWERS),)),
@@ -190,7 +188,6 @@ BROKEN = _with(
 
 LARGE = _with(
     statuses={TenantStatus.ACTIVE: 9_930, TenantStatus.PROVISIONING: 40, TenantStatus.SUSPENDED: 30},
-    syncs_known=9_960,
     syncs=(
         *(_running(f"tenant-{each:05}", each * A_MINUTE, 80 * each, 5_000, kind=KnowledgeBaseKind.MANAGED) for each in range(1, 61)),
         *(

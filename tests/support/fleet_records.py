@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from kbfleet.domain.fleet_overview import (
@@ -16,7 +15,6 @@ from kbfleet.domain.fleet_overview import (
     TenantOutline,
     UsageOfMonth,
 )
-from kbfleet.domain.names import Knowledge
 from kbfleet.domain.usage import total
 from tests.support.incidents import InMemoryIncidents
 from tests.support.questions import InMemoryQuestionWatches
@@ -31,7 +29,7 @@ from tests.support.usage import InMemoryUsageRecords
 
 @dataclass
 class InMemoryFleetRecords:
-    """`kbfleet.ports.FleetRecords`, from the others. Of `unseen`, an older version has stored the entries."""
+    """`kbfleet.ports.FleetRecords`, from the others."""
 
     registry: InMemoryTenantRegistry
     ledger: InMemorySyncLedger
@@ -41,10 +39,9 @@ class InMemoryFleetRecords:
     rounds: InMemoryTenantRounds
     usage: InMemoryUsageRecords
     census: Census | None = None
-    unseen: dict[Knowledge, int] = field(default_factory=dict)
 
     def read(self, now: datetime, most_reads: int) -> FleetOutlines:
-        tenants, syncs = list(self.registry.all()), [each for each in self.ledger.all if self._is_seen(each.of_knowledge)]
+        tenants, syncs = list(self.registry.all()), [each for each in self.ledger.all if each.outlined]
         watches = [each for each in self.watches.all if each.questions]
         known = [self.incidents.find(identity) for identity in self.incidents.all]
         month = [each for each in self.usage.all if (each.day.year, each.day.month) == (now.year, now.month)]
@@ -52,7 +49,6 @@ class InMemoryFleetRecords:
             Counter(each.status for each in tenants),
             [outline for each in tenants if (outline := TenantOutline.of(each)) is not None],
             [outline for each in syncs if (outline := SyncOutline.of(each)) is not None],
-            len(syncs),
             [outline for each in known if each is not None and (outline := IncidentOutline.of(each)) is not None],
             [outline for each in watches if (outline := QuestionsOutline.of(each)) is not None],
             len(watches),
@@ -62,13 +58,6 @@ class InMemoryFleetRecords:
             self.ledger.start_claimed_at,
             UsageOfMonth(min(each.day for each in month), total(month)) if month else None,
         )
-
-    def _is_seen(self, knowledge: Knowledge) -> bool:
-        """Whether it was stored since."""
-        return self.ledger.find(knowledge).version > self.unseen.get(knowledge, 0)
-
-    def entered(self) -> Set[Knowledge]:
-        return {each.of_knowledge for each in self.ledger.all if self._is_seen(each.of_knowledge)}
 
     def count(self, census: Census) -> None:
         self.census = census

@@ -31,14 +31,14 @@ from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.knowledges import Role
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.reconciliation import TenantRound, WholeRound
 from kbfleet.domain.sync import Priority, Sync, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.fleet_overview import enter_outlines, see_fleet
 from tests.support.clock import START
 from tests.support.fleet import START_INTERVAL, Fleet
-from tests.support.samples import ACME, SAKURA, first_knowledge, tenant
+from tests.support.samples import ACME, SAKURA, first_knowledge, sync_result, tenant
 
 AN_HOUR = timedelta(hours=1)
 LOST = Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, "kbfleet-acme", ACME)
@@ -46,7 +46,6 @@ LOOKED_AT = FleetOutlines(
     statuses={TenantStatus.ACTIVE: 2},
     tenants=(),
     syncs=(),
-    syncs_known=2,
     incidents=(),
     questions=(),
     asked=0,
@@ -91,7 +90,7 @@ class TestWell:
         assert seen().is_well
 
     def test_a_fleet_without_tenants_hurts_nobody(self) -> None:
-        nothing = FleetOutlines({}, (), (), 0, (), (), 0)
+        nothing = FleetOutlines({}, (), (), (), (), 0)
         assert overview(nothing, START, start_interval=START_INTERVAL, stale_after=AN_HOUR).is_well
 
     @pytest.mark.parametrize(
@@ -101,7 +100,7 @@ class TestWell:
             ({"round": TenantRound(last=WholeRound(START, START, missed=1))}, "could not look into 1 tenant,"),
             ({"rooms": None}, "hourly round has not come to its end yet"),
             ({"census": None}, "have not been counted yet"),
-            ({"syncs_known": 1}, "Of 1 active tenant it is not known"),
+            ({"census": Census(START, missing=1)}, "Of 1 tenant it is not known"),
             ({"whole": False}, "more than is read"),
         ],
     )
@@ -302,21 +301,34 @@ class TestQuestions:
 
 
 class TestEntering:
-    def test_entries_that_an_older_version_has_stored_are_stored_again_and_counted(self) -> None:
+    def older(self, fleet: Fleet, name: TenantId) -> Sync:
+        """As a version from before there were outlines has stored it."""
+        fleet.registry.create(tenant(name))
+        stored = fleet.ledger.save(Sync(name, result=sync_result(Outcome.FAILED)))
+        fleet.ledger.replace(replace(stored, outlined=False))
+        return fleet.ledger.find(first_knowledge(name))
+
+    def test_entries_that_an_older_version_has_stored_are_stored_again(self) -> None:
         fleet = Fleet()
-        for name in (ACME, SAKURA):
-            fleet.registry.create(tenant(name))
-            fleet.ledger.save(Sync(name))
-        fleet.fleet_records.unseen[first_knowledge(ACME)] = 1
-        before = look(fleet)
-        assert any("Of 1 active tenant" in each for each in before.unknown)
-        served = [first_knowledge(name) for name in (ACME, SAKURA)]
-        assert enter_outlines(served, ledger=fleet.ledger, records=fleet.fleet_records) == 1
-        after = look(fleet)
-        assert not any("Of 1 active tenant" in each for each in after.unknown)
-        assert enter_outlines(served, ledger=fleet.ledger, records=fleet.fleet_records) == 0
+        entries = [self.older(fleet, name) for name in (ACME, SAKURA)]
+        assert not look(fleet).troubles
+        assert enter_outlines(entries, ledger=fleet.ledger) == 0
+        assert [each.tenant_id for each in look(fleet).troubles] == [ACME, SAKURA]
+        entries = [fleet.ledger.find(first_knowledge(name)) for name in (ACME, SAKURA)]
+        writes = fleet.ledger.writes
+        assert enter_outlines(entries, ledger=fleet.ledger) == 0
+        assert fleet.ledger.writes == writes
+
+    def test_what_there_are_too_many_of_is_left_and_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("kbfleet.usecases.fleet_overview._ENTERED_AT_ONCE", 1)
+        fleet = Fleet()
+        entries = [self.older(fleet, name) for name in (ACME, SAKURA)]
+        assert enter_outlines(entries, ledger=fleet.ledger) == 1
+        assert [each.tenant_id for each in look(fleet).troubles] == [ACME]
 
     def test_an_entry_that_was_erased_does_not_come_back(self) -> None:
         fleet = Fleet()
-        assert enter_outlines([first_knowledge(ACME)], ledger=fleet.ledger, records=fleet.fleet_records) == 0
+        entry = self.older(fleet, ACME)
+        fleet.ledger.forget(Life(ACME))
+        assert enter_outlines([entry, Sync(SAKURA)], ledger=fleet.ledger) == 0
         assert not fleet.ledger.all

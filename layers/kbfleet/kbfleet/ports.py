@@ -614,7 +614,8 @@ class SyncLedger(Protocol):
         ...
 
     def save(self, sync: Sync) -> Sync:
-        """Stores the entry if nobody stored another since it was read. Returns: the entry with its new version.
+        """Stores the entry, with its outline, if nobody stored another since it was read. Returns: the entry with its
+        new version.
 
         Raises: ConcurrentUpdate.
         """
@@ -722,10 +723,6 @@ class FleetRecords(Protocol):
 
         Raises: Throttled.
         """
-        ...
-
-    def entered(self) -> Set[Knowledge]:
-        """Of which the entry of the sync ledger is among those that `read` sees. Raises: Throttled."""
         ...
 
     def count(self, census: Census) -> None:

@@ -268,7 +268,7 @@ class Census:
         queued, stale: of the active ones, those whose sync waits for its turn, and those with a change that has not
             been synced for long, whatever the reason.
         oldest: since when the oldest change of theirs waits that is not synced; `None` when everything is.
-        entered: how many entries were missing among the outlines, and are there since.
+        missing: how many entries of the ledger overviews do not know of: an older version has stored them.
     """
 
     at: datetime
@@ -277,7 +277,7 @@ class Census:
     queued: int = 0
     stale: int = 0
     oldest: datetime | None = None
-    entered: int = 0
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +294,6 @@ class FleetOutlines:
 
     Args:
         statuses: how many tenants there are of each.
-        syncs_known: of how many knowledges the ledger's entry was seen, also where it has no outline.
         incidents_left_out: whether there are more of them, none worse than those.
         asked: how many tenants have golden questions, as far as they were counted.
         started_at: when the last ingestion job was started; `None` if that is not known.
@@ -305,7 +304,6 @@ class FleetOutlines:
     statuses: Mapping[TenantStatus, int]
     tenants: Sequence[TenantOutline]
     syncs: Sequence[SyncOutline]
-    syncs_known: int
     incidents: Sequence[IncidentOutline]
     questions: Sequence[QuestionsOutline]
     asked: int
@@ -692,10 +690,9 @@ def _unknown(outlines: FleetOutlines, now: datetime) -> Iterator[str]:
         yield "Tenants have not been counted yet, which is done every fifteen minutes: some syncs may be missing here."
     elif now - census.at > CENSUS_OVERDUE_AFTER:
         yield f"Tenants were last counted at {_at(census.at)}: stale ones may be missing here. Run `kbfleet doctor`."
-    active = outlines.statuses.get(TenantStatus.ACTIVE, 0)
-    if outlines.whole and (lacking := active - outlines.syncs_known) > 0:
-        tenants = "1 active tenant" if lacking == 1 else f"{lacking:,} active tenants"
-        yield f"Of {tenants} it is not known here how the last sync went. That is put right within half an hour."
+    elif census.missing:
+        tenants = "1 tenant" if census.missing == 1 else f"{census.missing:,} tenants"
+        yield f"Of {tenants} it is not known here how the last sync went: the next count, in 15 minutes, sees them."
 
 
 def _at(time: datetime) -> str:

@@ -243,6 +243,8 @@ class Sync:
             next.
         empty_at: when the tenant's bucket was seen to have nothing in it, before any job.
         accepted: how many of the documents of `answered_from` may be deleted, since somebody has said so.
+        outlined: whether it was stored with its outline, or without one where it has nothing to say: overviews of the
+            fleet do not know of what a version from before that has stored.
     """
 
     tenant_id: TenantId
@@ -283,6 +285,7 @@ class Sync:
     version: int = 0
     life: int = 1
     knowledge: int = 1
+    outlined: bool = field(default=False, compare=False)
 
     @classmethod
     def never_stored(cls, knowledge: Knowledge) -> Self:

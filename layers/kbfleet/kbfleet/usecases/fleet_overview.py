@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from kbfleet.domain.fleet_overview import FleetOverview
-    from kbfleet.domain.names import Knowledge
+    from kbfleet.domain.sync import Sync
     from kbfleet.ports import Clock, FleetRecords, SyncLedger
 
 MOST_READS = 30
 """Of one overview, however large the fleet is."""
 _ENTERED_AT_ONCE = 5_000
-"""In one run: each is a read and a write."""
+"""In one run, which has more to do."""
 
 
 def see_fleet(
@@ -31,21 +31,15 @@ def see_fleet(
     return overview(outlines, now, start_interval=start_interval, stale_after=stale_after)
 
 
-def enter_outlines(served: Iterable[Knowledge], *, ledger: SyncLedger, records: FleetRecords) -> int:
-    """Stores entries of the ledger anew that overviews do not see: a version from before there were outlines has
+def enter_outlines(entries: Iterable[Sync], *, ledger: SyncLedger) -> int:
+    """Stores entries of the ledger anew that overviews do not know of: a version from before there were outlines has
     written them, before an update, during it, or after it was taken back.
 
-    Args:
-        served: whose documents are brought into them.
-
-    Returns: how many were missing, and are there now.
+    Returns: how many are left for the next time.
     """
-    seen, entered = records.entered(), 0
-    missing = [each for each in served if each not in seen]
-    for entry in ledger.entries(missing[:_ENTERED_AT_ONCE]):
-        if not entry.version:
-            continue  # there is none, or none any more: an erased one must not come back
+    # What was never stored has nothing to say; and what was erased since it was read must not come back.
+    missing = [each for each in entries if each.version and not each.outlined]
+    for entry in missing[:_ENTERED_AT_ONCE]:
         with suppress(ConcurrentUpdate):  # whoever was faster has stored it, or erased it
             ledger.save(entry)
-            entered += 1
-    return entered
+    return len(missing[_ENTERED_AT_ONCE:])

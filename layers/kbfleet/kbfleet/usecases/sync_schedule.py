@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,9 @@ class SyncSchedule:
             failed += tenant.status is TenantStatus.FAILED
             if tenant.status is TenantStatus.ACTIVE and tenant.data_source_id is not None:
                 served.append(tenant)
+        entries: list[Sync] = []
         for tenant, entry in zip(served, self.ledger.entries(each.live_knowledge for each in served), strict=True):
+            entries += [] if entry.outlined else [entry]
             sync = self._taken_off_hold(entry, tenant, now)
             queued += sync.state is SyncState.QUEUED
             if (waits_since := sync.stale_since()) is not None:
@@ -95,9 +97,8 @@ class SyncSchedule:
             self._request(knowledge, now, ready_at=now + place * spacing)
         if chosen:
             self.ticks.request()
-        census = Census(now, active, failed, queued, stale, oldest)
-        entered = enter_outlines([each.live_knowledge for each in served], ledger=self.ledger, records=self.fleet)
-        self.fleet.count(replace(census, entered=entered))
+        census = Census(now, active, failed, queued, stale, oldest, enter_outlines(entries, ledger=self.ledger))
+        self.fleet.count(census)
         return ScheduleReport(
             census, tuple(knowledge.tenant_id for knowledge in chosen), len(due) - len(chosen), tuple(unsurveyed)
         )

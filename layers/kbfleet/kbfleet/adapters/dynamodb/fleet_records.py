@@ -36,10 +36,8 @@ from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Set
+    from collections.abc import Iterator, Mapping
     from kbfleet.adapters.dynamodb.table import Table
-    from kbfleet.domain.names import Knowledge
-
 OVERVIEW = "Overview"
 _CENSUS = {"PK": "FLEET", "SK": "CENSUS"}
 _PAGES_OF_INCIDENTS = 2
@@ -156,7 +154,7 @@ class DynamoDBFleetRecords:
                 statuses[status] = statuses.get(status, 0) + page.counted
                 outlines = map(_tenant, page.items)
                 tenants += (each for each in outlines if not each.is_quiet)
-        syncs, syncs_known = self._all(reads, sync_ledger.OUTLINES, _syncs())
+        syncs, _ = self._all(reads, sync_ledger.OUTLINES, _syncs())
         found: list[IncidentOutline] = []
         left_out = False
         for page in reads.pages(incidents.OUTLINES, "outline", most=_PAGES_OF_INCIDENTS):
@@ -167,7 +165,6 @@ class DynamoDBFleetRecords:
             statuses,
             tenants,
             syncs,
-            syncs_known,
             found,
             asked_of,
             asked,
@@ -189,16 +186,6 @@ class DynamoDBFleetRecords:
             found += (outlines.validate_json(each["outline"]) for each in page.items)
             counted += page.counted
         return found, counted
-
-    def entered(self) -> Set[Knowledge]:
-        found = self._table.query(
-            IndexName=OVERVIEW,
-            KeyConditionExpression="#status = :status",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues=as_item({":status": sync_ledger.OUTLINES}),
-            ProjectionExpression="status_since",
-        )
-        return {sync_ledger.knowledge_named(each["status_since"]) for each in found}
 
     def count(self, census: Census) -> None:
         fields = _censuses().dump_python(census, mode="json", exclude_none=True)

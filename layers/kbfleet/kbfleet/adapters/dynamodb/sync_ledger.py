@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 from kbfleet.adapters.dynamodb.table import as_item, knowledge_key, outlined, sortable_time
 from kbfleet.domain.errors import ConcurrentUpdate
 from kbfleet.domain.fleet_overview import SyncOutline
-from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.ports import Glance
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
+    from kbfleet.domain.names import Knowledge
     from kbfleet.domain.sync import Priority
 
 _syncs = TypeAdapter(Sync)
@@ -31,7 +31,7 @@ _outlines = cache(lambda: TypeAdapter(SyncOutline))
 
 _QUEUE = "SYNC"
 OUTLINES = "SYNC"
-"""The partition of the index `Overview` that all entries are in."""
+"""The partition of the index `Overview` of those that have something to say."""
 _HELD = "HELD"
 """Beside the queue, in the same index: those whose next sync is held. An entry that an older version has stored comes
 into it with its next check, which is a day later at most."""
@@ -51,13 +51,6 @@ def _lane(kind: KnowledgeBaseKind, priority: Priority) -> str:
 
 def _name(sync: Sync) -> str:
     return str(sync.tenant_id) if sync.of_knowledge.is_first else f"{sync.tenant_id}.{sync.life}.{sync.knowledge}"
-
-
-def knowledge_named(name: str) -> Knowledge:
-    """Whose entry has that place among the outlines."""
-    tenant_id, life, knowledge = (*name.split("."), 1, 1)[:3]
-    return Knowledge(Life(TenantId(tenant_id), int(life)), int(knowledge))
-
 
 def _position(sync: Sync) -> str:
     """The running ones first; then the queued ones by kind, priority and the time from which they are ready."""
@@ -84,14 +77,14 @@ class DynamoDBSyncLedger:
             yield _syncs.validate_python(record) if record else Sync.never_stored(knowledge)
 
     def save(self, sync: Sync) -> Sync:
-        stored = replace(sync, version=sync.version + 1)
-        outline = SyncOutline.of(stored)
-        said = _outlines().dump_json(outline, exclude_defaults=True).decode() if outline is not None else None
+        stored = replace(sync, version=sync.version + 1, outlined=True)
         fields: dict[str, object] = {
             **knowledge_key(sync.of_knowledge, "SYNC"),
             **_syncs.dump_python(stored, mode="json", exclude_none=True),
-            **outlined(OUTLINES, _name(stored), said),
         }
+        if (outline := SyncOutline.of(stored)) is not None:
+            said = _outlines().dump_json(outline, exclude_defaults=True).decode()
+            fields |= outlined(OUTLINES, _name(stored), said)
         if stored.state is not SyncState.IDLE:
             fields["queue"] = _QUEUE
             fields["queue_position"] = _position(stored)
