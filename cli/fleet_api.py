@@ -343,7 +343,7 @@ class FleetApi:
     def diagnosis(self, tenant_id: TenantId) -> DiagnosisBody:
         return self._signed(DiagnosisBody, "GET", f"/tenants/{tenant_id}/diagnosis")
 
-    def fleet(self) -> FleetBody:
+    def overview(self) -> FleetBody:
         return self._signed(FleetBody, "GET", "/fleet")
 
     def tenants(self, status: TenantStatus | None, read: Callable[[int], None] = lambda _: None) -> TenantsBody:

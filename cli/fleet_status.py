@@ -222,7 +222,7 @@ def _questions(body: FleetBody) -> str:
     stand = body.questions
     if not stand.asked:
         return "no tenant has golden questions: `kbfleet questions suggest TENANT` proposes some"
-    said = [f"all pass of {stand.passing:,} of {counted(stand.asked, 'tenant')} that {'has' if stand.asked == 1 else 'have'} some"]
+    said = [f"all pass of {stand.passing:,} of {counted(stand.asked, 'tenant')} with some"]
     said += [f"[red]{stand.regressed:,} do not pass any more[/]"] if stand.regressed else []
     said += [f"some fail of {stand.failing:,}"] if stand.failing else []
     said += [f"{stand.unasked:,} not asked yet"] if stand.unasked else []

@@ -28,9 +28,7 @@ def running_job(sync: SyncBody) -> str | None:
     name = f"job {sync.running_job_id}"
     if job is None:  # a fleet of an older release does not tell
         return f"{name} {status}"
-    far = how_far(
-        job.scanned, job.indexed, job.failed, expected=job.expected, counted_at=job.counted_at, status=status
-    )
+    far = how_far(job.scanned, job.indexed, job.failed, expected=job.expected, counted_at=job.counted_at, status=status)
     return f"{name}: {far}"
 
 

@@ -39,8 +39,8 @@ def status(
     api = FleetApi.of_stack(stack, region)
     price = TokenPrice.of(api)
     if watch:
-        keep_showing(lambda: shown_of_fleet(api.fleet(), price))
-    body = api.fleet()
+        keep_showing(lambda: shown_of_fleet(api.overview(), price))
+    body = api.overview()
     present(body, lambda body: shown_of_fleet(body, price), as_json=as_json)
     if not body.well:
         raise typer.Exit(FAILED)

@@ -189,15 +189,15 @@ def list_tenants(
         Order | None,
         typer.Option(
             case_sensitive=False,
-            help="freshness: those first whose documents have waited longest for a sync, then those synced longest ago.",
+            help="freshness: first those whose documents have waited longest for a sync, then those synced longest ago.",
         ),
     ] = None,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Show all tenants: status, tier, how fresh their knowledge is, and how their last sync ended. With --problems, what
-    is wrong with them and what to run, as `kbfleet status` has it of the first."""
+    """Show all tenants: status, tier, how fresh their knowledge is, and how their last sync ended. With --problems,
+    what is wrong with them and what to run, as `kbfleet status` has it of the first."""
 
     def shown(body: TenantsBody) -> Iterator[RenderableType]:
         if not body.tenants:

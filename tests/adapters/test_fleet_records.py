@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -30,8 +29,7 @@ from kbfleet.domain.fleet_overview import (
     TenantOutline,
     UsageOfMonth,
 )
-from kbfleet.domain.harm import Harm
-from kbfleet.domain.incident import Concern, Signal, Timeline
+from kbfleet.domain.incident import Signal
 from kbfleet.domain.ingestion_job import JobStatus, Outcome, Statistics
 from kbfleet.domain.knowledges import Beside, RebuildPlan, Role
 from kbfleet.domain.names import Life, TenantId
@@ -104,7 +102,11 @@ class FleetRecordsSuite:
         found = world.read()
         assert not sum(found.statuses.values())
         assert (found.tenants, found.syncs, found.incidents, found.questions, found.asked) == ([], [], [], [], 0)
-        assert (found.rooms, found.round, found.census, found.started_at, found.used) == (None, TenantRound(), *3 * [None])
+        assert (found.rooms, found.round, found.census, found.started_at, found.used) == (
+            None,
+            TenantRound(),
+            *3 * [None],
+        )
         assert found.whole
 
     def test_tenants_are_counted_by_status_and_who_is_well_is_only_counted(self, world: World) -> None:
@@ -126,7 +128,9 @@ class FleetRecordsSuite:
             beside=Beside(plan.candidate(2), Role.CANDIDATE, START, plan),
         )
         leaving = tenant(
-            SAKURA, status=TenantStatus.OFFBOARDING, offboarding=Offboarding(START, START + A_MINUTE, TenantStatus.ACTIVE)
+            SAKURA,
+            status=TenantStatus.OFFBOARDING,
+            offboarding=Offboarding(START, START + A_MINUTE, TenantStatus.ACTIVE),
         )
         for each in (wrong, leaving):
             world.registry.create(each)

@@ -45,7 +45,11 @@ _ROOMS = (
 _USED = UsageOfMonth(
     date(START.year, START.month, 1),
     UsageCounts(
-        questions=18_204, input_tokens=52_000_000, output_tokens=4_100_000, questions_without_tokens=12, golden_searches=9_030
+        questions=18_204,
+        input_tokens=52_000_000,
+        output_tokens=4_100_000,
+        questions_without_tokens=12,
+        golden_searches=9_030,
     ),
 )
 
@@ -56,7 +60,14 @@ def _lost(name: str, kind: ResourceKind) -> Finding:
 
 def _running(name: str, started: timedelta, scanned: int, expected: int | None, **fields: object) -> SyncOutline:
     job = JobOutline(
-        "JOB0000001", JobStatus.IN_PROGRESS, START - started, scanned, scanned // 5, scanned // 90, START - A_MINUTE, expected
+        "JOB0000001",
+        JobStatus.IN_PROGRESS,
+        START - started,
+        scanned,
+        scanned // 5,
+        scanned // 90,
+        START - A_MINUTE,
+        expected,
     )
     return SyncOutline(TenantId(name), state=SyncState.RUNNING, job=job, **fields)  # type: ignore[arg-type]
 
@@ -94,7 +105,12 @@ WELL = _body(_WELL)
 EMPTY = _body(FleetOutlines({}, (), (), (), (), 0))
 
 BUSY = _with(
-    statuses={TenantStatus.ACTIVE: 289, TenantStatus.PROVISIONING: 5, TenantStatus.FAILED: 1, TenantStatus.OFFBOARDING: 2},
+    statuses={
+        TenantStatus.ACTIVE: 289,
+        TenantStatus.PROVISIONING: 5,
+        TenantStatus.FAILED: 1,
+        TenantStatus.OFFBOARDING: 2,
+    },
     tenants=(
         TenantOutline(TenantId("umi-shoji"), TenantStatus.FAILED, START - 26 * A_MINUTE),
         *(TenantOutline(TenantId(f"new-{each}"), TenantStatus.PROVISIONING, START - A_MINUTE) for each in range(5)),
@@ -174,11 +190,27 @@ BROKEN = _with(
         for each in range(200)
     ),
     incidents=(
-        IncidentOutline("f/1", Concern.FLEET, "the knowledge store is gone, which tenants share", START - AN_HOUR, 1,
-                        Harm.NO_ANSWERS, (("the fleet", Harm.NO_ANSWERS),)),
-        IncidentOutline("g/1", Concern.INGESTION, "the service role cannot use the knowledge store", START - 2 * AN_HOUR,
-                        200, Harm.NO_ANSWERS, tuple((f"tenant-{each:03}", Harm.NO_ANSWERS) for each in range(5))),
-        IncidentOutline("h/1", Concern.ALARM, "an alarm went off", START - AN_HOUR, 1, None, (("StaleTenantsAlarm", None),)),
+        IncidentOutline(
+            "f/1",
+            Concern.FLEET,
+            "the knowledge store is gone, which tenants share",
+            START - AN_HOUR,
+            1,
+            Harm.NO_ANSWERS,
+            (("the fleet", Harm.NO_ANSWERS),),
+        ),
+        IncidentOutline(
+            "g/1",
+            Concern.INGESTION,
+            "the service role cannot use the knowledge store",
+            START - 2 * AN_HOUR,
+            200,
+            Harm.NO_ANSWERS,
+            tuple((f"tenant-{each:03}", Harm.NO_ANSWERS) for each in range(5)),
+        ),
+        IncidentOutline(
+            "h/1", Concern.ALARM, "an alarm went off", START - AN_HOUR, 1, None, (("StaleTenantsAlarm", None),)
+        ),
     ),
     round=TenantRound(last=WholeRound(START - 60 * AN_HOUR, START - 59 * AN_HOUR, missed=3)),
     rooms=RoomCount(START - 30 * AN_HOUR, _ROOMS),
@@ -189,13 +221,18 @@ BROKEN = _with(
 LARGE = _with(
     statuses={TenantStatus.ACTIVE: 9_930, TenantStatus.PROVISIONING: 40, TenantStatus.SUSPENDED: 30},
     syncs=(
-        *(_running(f"tenant-{each:05}", each * A_MINUTE, 80 * each, 5_000, kind=KnowledgeBaseKind.MANAGED) for each in range(1, 61)),
+        *(
+            _running(f"tenant-{each:05}", each * A_MINUTE, 80 * each, 5_000, kind=KnowledgeBaseKind.MANAGED)
+            for each in range(1, 61)
+        ),
         *(
             _queued(f"tenant-{each:05}", timedelta(seconds=-each), kind=KnowledgeBaseKind.MANAGED)
             for each in range(100, 1_600)
         ),
         *(
-            SyncOutline(TenantId(f"tenant-{each:05}"), outcome=Outcome.DEGRADED, ended_at=START - each * A_MINUTE, left_out=each)
+            SyncOutline(
+                TenantId(f"tenant-{each:05}"), outcome=Outcome.DEGRADED, ended_at=START - each * A_MINUTE, left_out=each
+            )
             for each in range(2_000, 2_180)
         ),
     ),

@@ -47,10 +47,10 @@ class InMemoryFleetRecords:
         month = [each for each in self.usage.all if (each.day.year, each.day.month) == (now.year, now.month)]
         return FleetOutlines(
             Counter(each.status for each in tenants),
-            [outline for each in tenants if (outline := TenantOutline.of(each)) is not None],
-            [outline for each in syncs if (outline := SyncOutline.of(each)) is not None],
-            [outline for each in known if each is not None and (outline := IncidentOutline.of(each)) is not None],
-            [outline for each in watches if (outline := QuestionsOutline.of(each)) is not None],
+            [told for each in tenants if (told := TenantOutline.of(each)) is not None],
+            [entry for each in syncs if (entry := SyncOutline.of(each)) is not None],
+            [open_ for each in known if each is not None and (open_ := IncidentOutline.of(each)) is not None],
+            [asked for each in watches if (asked := QuestionsOutline.of(each)) is not None],
             len(watches),
             self.room_counts.find(),
             self.rounds.find(),

@@ -382,7 +382,7 @@ SAMPLES: Mapping[str, Sample] = {
         },
         exit_code=1,
     ),
-    "status": Sample((), {"fleet": BUSY}, exit_code=1),
+    "status": Sample((), {"overview": BUSY}, exit_code=1),
     "profile list": Sample((), {"profiles": ProfilesBody(profiles=(ListedProfileBody.from_domain(FULL),))}),
     "profile show": Sample(("full",), {"profile": ProfileBody.from_domain(FULL)}),
     "profile put": Sample((PROFILE_FILE,), {"put_profile": ProfileBody.from_domain(FULL)}),

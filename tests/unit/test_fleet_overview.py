@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -56,9 +57,9 @@ LOOKED_AT = FleetOutlines(
 """Two tenants who are well, and all was looked at just now."""
 
 
-def seen(now: datetime = START, **others: object) -> FleetOverview:
+def seen(now: datetime = START, **others: Any) -> FleetOverview:
     return overview(
-        replace(LOOKED_AT, **others),  # type: ignore[arg-type]
+        replace(LOOKED_AT, **others),
         now,
         start_interval=START_INTERVAL,
         stale_after=AN_HOUR,
@@ -70,7 +71,13 @@ def active(**fields: object) -> TenantOutline:
 
 
 def queued(name: str, **fields: object) -> SyncOutline:
-    given = {"state": SyncState.QUEUED, "priority": Priority.REQUESTED, "ready_at": START, "pending_since": START, **fields}
+    given = {
+        "state": SyncState.QUEUED,
+        "priority": Priority.REQUESTED,
+        "ready_at": START,
+        "pending_since": START,
+        **fields,
+    }
     return SyncOutline(TenantId(name), **given)  # type: ignore[arg-type]
 
 
@@ -80,9 +87,7 @@ def running(name: str, **fields: object) -> SyncOutline:
 
 
 def look(fleet: Fleet) -> FleetOverview:
-    return see_fleet(
-        records=fleet.fleet_records, clock=fleet.clock, start_interval=START_INTERVAL, stale_after=AN_HOUR
-    )
+    return see_fleet(records=fleet.fleet_records, clock=fleet.clock, start_interval=START_INTERVAL, stale_after=AN_HOUR)
 
 
 class TestWell:
@@ -104,7 +109,7 @@ class TestWell:
             ({"whole": False}, "more than is read"),
         ],
     )
-    def test_what_was_not_looked_at_is_said_and_is_not_well(self, others: dict[str, object], said: str) -> None:
+    def test_what_was_not_looked_at_is_said_and_is_not_well(self, others: dict[str, Any], said: str) -> None:
         found = seen(**others)
         assert not found.is_well
         (unknown,) = found.unknown
@@ -129,7 +134,7 @@ class TestWell:
             {"incidents": (IncidentOutline("i/1", Concern.ALARM, "an alarm went off", START, 1),)},
         ],
     )
-    def test_nor_is_one_in_which_anything_is_wrong(self, others: dict[str, object]) -> None:
+    def test_nor_is_one_in_which_anything_is_wrong(self, others: dict[str, Any]) -> None:
         assert not seen(**others).is_well
 
 
@@ -175,7 +180,7 @@ class TestTroubles:
             ),
         ],
     )
-    def test_each_has_its_harm_and_a_command(self, others: dict[str, object], harm: Harm, command: str) -> None:
+    def test_each_has_its_harm_and_a_command(self, others: dict[str, Any], harm: Harm, command: str) -> None:
         found = seen(**others)
         (trouble,) = found.troubles
         assert (trouble.tenant_id, trouble.harm, trouble.command) == (ACME, harm, command)
@@ -199,7 +204,7 @@ class TestTroubles:
             },
         ],
     )
-    def test_what_hurts_nobody_is_no_trouble(self, others: dict[str, object]) -> None:
+    def test_what_hurts_nobody_is_no_trouble(self, others: dict[str, Any]) -> None:
         assert not seen(**others).troubles_in_all
 
     def test_a_tenant_is_told_once_with_the_worst(self) -> None:
@@ -242,12 +247,15 @@ class TestQueue:
             ({"ready_at": START + AN_HOUR, "postponed": 1}, Why.GIVES_WAY),
         ],
     )
-    def test_it_is_said_why_a_sync_waits(self, fields: dict[str, object], why: Why) -> None:
+    def test_it_is_said_why_a_sync_waits(self, fields: dict[str, Any], why: Why) -> None:
         (waiting,) = seen(syncs=(queued("acme", **fields),)).waiting
         assert waiting.why is why
 
     def test_who_is_behind_others_is_told_of_how_many(self) -> None:
-        syncs = (queued("second", ready_at=START - AN_HOUR, priority=Priority.SCHEDULED), queued("first", ready_at=START - AN_HOUR))
+        syncs = (
+            queued("second", ready_at=START - AN_HOUR, priority=Priority.SCHEDULED),
+            queued("first", ready_at=START - AN_HOUR),
+        )
         found = seen(syncs=syncs)
         assert [(str(each.tenant_id), each.ahead, each.why) for each in found.waiting] == [
             ("first", 0, Why.NEXT),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -130,7 +130,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: FleetBody | BaseExcepti
             raise given
         return given
 
-    monkeypatch.setattr(FleetApi, "fleet", answer)
+    monkeypatch.setattr(FleetApi, "overview", answer)
 
 
 class TestCommand:
@@ -192,13 +192,17 @@ TENANTS = (
 
 
 @pytest.fixture
-def tenants(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def tenants(monkeypatch: pytest.MonkeyPatch) -> None:
     regressed = QuestionStandBody(
-        tenant_id=TenantId("well"), questions=2, judged_at=START, answers=False, score=None, regressions=(QuestionId("q1a2b"),)
+        tenant_id=TenantId("well"),
+        questions=2,
+        judged_at=START,
+        answers=False,
+        score=None,
+        regressions=(QuestionId("q1a2b"),),
     )
     monkeypatch.setattr(FleetApi, "tenants", lambda *_: TenantsBody(tenants=TENANTS, next_token=None))
     monkeypatch.setattr(FleetApi, "question_stands", lambda _: [regressed])
-    yield
 
 
 def first_words(result: Result) -> list[str]:
@@ -276,7 +280,15 @@ class TestProgress:
 
     @pytest.mark.parametrize(
         ("seconds", "said"),
-        [(-3, "0 s"), (59, "59 s"), (60, "1 min"), (3_600, "1 h"), (17_280, "4 h 48 min"), (86_400, "1 d"), (93_600, "1 d 2 h")],
+        [
+            (-3, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3_600, "1 h"),
+            (17_280, "4 h 48 min"),
+            (86_400, "1 d"),
+            (93_600, "1 d 2 h"),
+        ],
     )
     def test_how_long_is_said_as_people_say_it(self, seconds: int, said: str) -> None:
         assert lasting(timedelta(seconds=seconds)) == said

@@ -33,7 +33,15 @@ def fleet() -> Fleet:
 
 def run(fleet: Fleet, every: timedelta = A_DAY) -> ScheduleReport:
     schedule = SyncSchedule(
-        fleet.registry, fleet.ledger, fleet.fleet_records, fleet.ticks, fleet.clock, every, START_INTERVAL, STALE_AFTER, EVENTS_AFTER
+        fleet.registry,
+        fleet.ledger,
+        fleet.fleet_records,
+        fleet.ticks,
+        fleet.clock,
+        every,
+        START_INTERVAL,
+        STALE_AFTER,
+        EVENTS_AFTER,
     )
     return schedule.run()
 

@@ -564,9 +564,7 @@ def _of_tenant(tenant: TenantOutline, now: datetime) -> Iterator[Trouble]:
         yield Trouble(tenant_id, Harm.UNKNOWN, tenant.unseen_since, what, f"kbfleet tenant show {tenant_id}")
 
 
-def _of_sync(
-    sync: SyncOutline, told: Mapping[str, Harm], stale_after: timedelta, now: datetime
-) -> Iterator[Trouble]:
+def _of_sync(sync: SyncOutline, told: Mapping[str, Harm], stale_after: timedelta, now: datetime) -> Iterator[Trouble]:
     """Args: told: by incidents, how tenants are hurt."""
     if sync.on_hold:
         return  # it is out of service

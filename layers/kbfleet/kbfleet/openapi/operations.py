@@ -226,7 +226,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/fleet",
         "get_fleet",
         Caller.TRUSTED,
-        "The fleet on one screen: who is hurt, worst first, what is at work, who waits, what is full, what is not known",
+        "The fleet on one screen: who is hurt, worst first, what is at work, who waits, what is full, what is unknown",
         FleetBody,
     ),
     Operation(

@@ -37,6 +37,7 @@ from kbfleet.domain.tenant_status import TenantStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
     from kbfleet.adapters.dynamodb.table import Table
 OVERVIEW = "Overview"
 _CENSUS = {"PK": "FLEET", "SK": "CENSUS"}
@@ -45,8 +46,9 @@ _PAGES_OF_INCIDENTS = 2
 _COUNTED_ONLY = {TenantStatus.OFFBOARDED}
 _FILTERED = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}
 _NOT_QUIET = {
-    # A version from before there were outlines leaves it out: of its records, what they say is looked at here.
-    "FilterExpression": "attribute_not_exists(#outline) OR #outline <> :nothing",
+    # What is not there is unequal, too: a version from before there were outlines leaves it out, and what its records
+    # say is looked at here.
+    "FilterExpression": "#outline <> :nothing",
     "values": {":nothing": NOTHING_TO_SAY},
 }
 _OF_A_TENANT = (
@@ -94,7 +96,12 @@ class _Reads:
         return self._table.page(**arguments)
 
     def pages(
-        self, partition: str, *names: str, most: int | None = None, values: Mapping[str, object] | None = None, **arguments: Any
+        self,
+        partition: str,
+        *names: str,
+        most: int | None = None,
+        values: Mapping[str, object] | None = None,
+        **arguments: Any,
     ) -> Iterator[_Page]:
         """
         Args:

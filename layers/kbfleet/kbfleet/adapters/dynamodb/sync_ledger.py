@@ -52,6 +52,7 @@ def _lane(kind: KnowledgeBaseKind, priority: Priority) -> str:
 def _name(sync: Sync) -> str:
     return str(sync.tenant_id) if sync.of_knowledge.is_first else f"{sync.tenant_id}.{sync.life}.{sync.knowledge}"
 
+
 def _position(sync: Sync) -> str:
     """The running ones first; then the queued ones by kind, priority and the time from which they are ready."""
     of = _name(sync)

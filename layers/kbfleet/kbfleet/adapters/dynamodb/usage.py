@@ -3,8 +3,9 @@
 Keys: in a tenant's first life `PK` = `TENANT#<tenant id>`, `SK` = `USAGE#<yyyy-mm-dd>`, one item a life and day, to
 which numbers are added; and `PK` = `USAGE_DELIVERY#<identity>`, `SK` = `PART#<number>`, which says that a part of a
 delivery was added, and expires. Both are written in one transaction, so that a delivery counts once however often it
-comes. `PK` = `FLEET_USAGE`, `SK` = `<yyyy-mm-dd>#<share>`, has the same numbers of all tenants together, in a few shares
-a day, so that deliveries do not wait for each other; they are added in a transaction of their own, by the same rule.
+comes. `PK` = `FLEET_USAGE`, `SK` = `<yyyy-mm-dd>#<share>`, has the same numbers of all tenants together, in a few
+shares a day, so that deliveries do not wait for each other; they are added in a transaction of their own, by the same
+rule.
 """
 
 from __future__ import annotations
