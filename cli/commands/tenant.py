@@ -189,7 +189,7 @@ def list_tenants(
         Order | None,
         typer.Option(
             case_sensitive=False,
-            help="freshness: first those whose documents have waited longest for a sync, then those synced longest ago.",
+            help="freshness: first those whose documents have waited longest for a sync, then those synced long ago.",
         ),
     ] = None,
     as_json: Json = False,

@@ -18,7 +18,7 @@ TENANTS = 10_000
 PAGE = 1024 * 1024
 """Bytes that a page of a query has at most, before it is filtered. Source: AWS documentation, Query."""
 AROUND = 100
-"""Bytes beside the attributes of an item that its storage takes (AWS documentation, DynamoDB item sizes). Whether a page
+"""Bytes beside the attributes of an item that storage takes (AWS documentation, DynamoDB item sizes). Whether a page
 counts them is not said, so they are counted here."""
 ITEMS, USAGE, OTHER_STATUSES, INCIDENTS = 4, 2, 5, 2
 """Reads beside the tenants that are in service, their syncs and their questions."""
