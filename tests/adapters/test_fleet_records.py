@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -38,7 +39,7 @@ from kbfleet.domain.reconciliation import TenantRound, WholeRound
 from kbfleet.domain.sync import Priority, Sync
 from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
-from kbfleet.domain.usage import DailyUsage, UsageCounts
+from kbfleet.domain.usage import DailyUsage, UsageCounts, UsagePeriod, total
 from kbfleet.ports import (
     FleetRecords,
     Incidents,
@@ -304,6 +305,48 @@ class TestDynamoDBFleetRecords(FleetRecordsSuite):
         today = START.date()
         world.usage.add([DailyUsage(ACME, today, UsageCounts(questions=1))], delivery="one", now=START)
         assert world.read().used == UsageOfMonth(today, UsageCounts(questions=1))
+
+    @pytest.mark.parametrize("survived", range(5))
+    def test_whoever_dies_while_usage_is_counted_leaves_sums_that_are_right_after_the_next_try(
+        self, table: Table, world: World, survived: int
+    ) -> None:
+        today = START.date()
+        days = [today, today - timedelta(days=1)]
+        used = [DailyUsage(each, day, UsageCounts(questions=3)) for each in (ACME, SAKURA) for day in days]
+        with suppress(_Died):
+            mortal = _MortalClient(table.client, survived)
+            dying = DynamoDBUsageRecords(Table(mortal, table.name))  # type: ignore[arg-type]
+            dying.add(used, delivery="one", now=START)
+        world.usage.add(used, delivery="one", now=START)
+        period = UsagePeriod(today.replace(day=1), today)
+        own = [each for name in (ACME, SAKURA) for each in world.usage.of_life(Life(name), period)]
+        found = world.read().used
+        assert found is not None
+        assert found.counts == total(own)
+
+
+class _Died(Exception):
+    """As a function that runs out of time."""
+
+
+class _MortalClient:
+    """Dies at a transaction, before or after AWS has made it. Args: survived: calls, of which each has two moments."""
+
+    def __init__(self, client: Any, survived: int) -> None:
+        self._client = client
+        self._left = survived
+        self.exceptions = client.exceptions
+
+    def transact_write_items(self, **arguments: Any) -> Any:
+        self._pass()
+        answer = self._client.transact_write_items(**arguments)
+        self._pass()
+        return answer
+
+    def _pass(self) -> None:
+        if not self._left:
+            raise _Died
+        self._left -= 1
 
 
 def _without(table: Table, key: dict[str, str], *fields: str) -> None:

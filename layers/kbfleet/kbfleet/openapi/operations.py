@@ -228,6 +228,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Caller.TRUSTED,
         "The fleet on one screen: who is hurt, worst first, what is at work, who waits, what is full, what is unknown",
         FleetBody,
+        refusals=(InvalidInput,),
     ),
     Operation(
         HTTPMethod.GET,
