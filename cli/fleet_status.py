@@ -32,7 +32,7 @@ _LISTED = 5
 _HARMS = {
     Harm.NO_ANSWERS: "no answers",
     Harm.WRONG_ANSWERS: "wrong or old answers",
-    Harm.UNKNOWN: "not known",
+    Harm.UNKNOWN: "answers unknown",
     Harm.DOCUMENTS_MISSING: "documents missing",
     Harm.MACHINERY_ONLY: "machinery only",
 }
@@ -43,7 +43,7 @@ _WAITS = {
     Why.JOBS: "as many jobs run as may",
     Why.RETRY: "its last job failed for a passing cause; again {at}",
     Why.GIVES_WAY: "its start was refused; again {at}",
-    Why.CHANGES: "its documents are changing; not before they rest, {at}",
+    Why.CHANGES: "its documents are changing; {at} at the earliest",
     Why.SCHEDULED: "it has its time, {at}",
     Why.AHEAD: "{ahead} ahead of it",
     Why.NEXT: "it is next",
