@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import emulator as emulator_benchmark
+from benchmarks import fleet as fleet_benchmark
 from benchmarks import growth as growth_benchmark
 from benchmarks import listing as listing_benchmark
 from benchmarks import uploads as uploads_benchmark
@@ -157,6 +158,16 @@ def uploads(
     with console.status("") as status:
         measured = uploads_benchmark.measure(uploads_benchmark.Scale(files), status.update)
     _exit(show("Uploads", measured, console))
+
+
+@app.command()
+def fleet(
+    tenants: Annotated[int, typer.Option(help="How many there are.")] = fleet_benchmark.Scale.tenants,
+) -> None:
+    """`kbfleet status` on the table of a local AWS: reads and seconds for a fleet that is well, busy, and broken."""
+    with console.status("") as status:
+        measured = list(fleet_benchmark.measure(fleet_benchmark.Scale(tenants), status.update))
+    _exit(show("The fleet on one screen", measured, console))
 
 
 @app.command()

@@ -53,6 +53,7 @@ from kbfleet.contracts.documents import (
     UploadBody,
 )
 from kbfleet.contracts.events import ReconciliationDetail
+from kbfleet.contracts.fleet import FleetBody
 from kbfleet.contracts.jobs import JobBody, JobsBody
 from kbfleet.contracts.profiles import ProfileBody, ProfileCheckBody, ProfileFile, ProfilesBody
 from kbfleet.contracts.questions import (
@@ -341,6 +342,9 @@ class FleetApi:
 
     def diagnosis(self, tenant_id: TenantId) -> DiagnosisBody:
         return self._signed(DiagnosisBody, "GET", f"/tenants/{tenant_id}/diagnosis")
+
+    def overview(self) -> FleetBody:
+        return self._signed(FleetBody, "GET", "/fleet")
 
     def tenants(self, status: TenantStatus | None, read: Callable[[int], None] = lambda _: None) -> TenantsBody:
         """All of them, over all pages; of one status, if one is given.

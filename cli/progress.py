@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import NoReturn, TypeVar
+
+from rich.console import Group, RenderableType
+from rich.live import Live
 
 from cli.fleet_api import FleetUnreachable, Refused
-from cli.terminal import err, literal, marked
+from cli.terminal import err, literal, marked, out
 
 POLL_SECONDS = 1.0
+REDRAW_EVERY = 5
+"""Looks of others: what is redrawn is read by people, and each look costs some reads of all that there is."""
 _LINES = 10
 """That a count with a known end makes where there is no terminal."""
 _COUNTED_A_LINE = 1_000
@@ -68,23 +74,66 @@ def watch(what: str, look: Callable[[Show], Result | None]) -> Result:
         FleetUnreachable, Refused: the fleet has not answered, or only that it is busy, many times in a row; what else
             it refuses at once.
     """
-    unanswered = 0
+    patience = _Patience()
     with Progress(what) as progress:
         while True:
             try:
                 result = look(progress.show)
             except (FleetUnreachable, Refused) as error:
-                unanswered += 1
-                if unanswered == _UNANSWERED_LOOKS or (isinstance(error, Refused) and not error.passing):
-                    raise
+                patience.tried(error)
                 progress.show("no answer, looking again")
             else:
-                unanswered = 0
+                patience = _Patience()
                 if result is not None:
                     return result
             pause()
 
 
-def pause() -> None:
-    """Between two looks."""
-    time.sleep(POLL_SECONDS)
+def keep_showing(look: Callable[[], Iterable[RenderableType]]) -> NoReturn:
+    """Shows what a look gives, and looks again every few seconds, until somebody interrupts it: on a terminal in place
+    of the last look, which stays when it is over; elsewhere below it.
+
+    Raises:
+        KeyboardInterrupt.
+        FleetUnreachable, Refused: as `watch`.
+    """
+    patience, shown = _Patience(), Group()
+    screen = Live(console=out, screen=True, auto_refresh=False, vertical_overflow="ellipsis")
+    with screen if out.is_terminal else nullcontext():
+        try:
+            while True:
+                try:
+                    shown = Group(*(marked(each) if isinstance(each, str) else each for each in look()))
+                except (FleetUnreachable, Refused) as error:
+                    patience.tried(error)
+                    note = marked("[yellow]No answer: looking again. What is shown is of before.[/]")
+                    current = Group(note, shown)
+                else:
+                    patience, current = _Patience(), shown
+                if out.is_terminal:
+                    screen.update(current, refresh=True)
+                else:
+                    out.print(current, soft_wrap=True)
+                pause(REDRAW_EVERY)
+        finally:
+            if out.is_terminal:
+                screen.stop()
+                out.print(shown, soft_wrap=True)
+
+
+class _Patience:
+    """Of whoever looks again and again."""
+
+    def __init__(self) -> None:
+        self._unanswered = 0
+
+    def tried(self, error: FleetUnreachable | Refused) -> None:
+        """Raises: the error, where looking again makes no sense any more."""
+        self._unanswered += 1
+        if self._unanswered == _UNANSWERED_LOOKS or (isinstance(error, Refused) and not error.passing):
+            raise error
+
+
+def pause(times: int = 1) -> None:
+    """Between two looks. Args: times: as long."""
+    time.sleep(times * POLL_SECONDS)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -43,12 +44,14 @@ class Kept:
         kind: its type in CloudFormation.
         identifier: by which CloudFormation finds it, the type's primary identifier.
         details: what helps to tell it from another one.
+        indexes: of a table, the names of those that it has.
     """
 
     logical_id: str
     kind: str
     identifier: Mapping[str, str]
     details: str = ""
+    indexes: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -73,13 +76,25 @@ def template_of(kept: Sequence[Kept], fleet: str) -> str:
     """A template of nothing but these resources, as template.yaml has them. It has no outputs, which an import may not
     add (AWS CloudFormation user guide, "Import AWS resources into a CloudFormation stack")."""
     names = [each.logical_id for each in kept]
+    taken_in = {each.logical_id: each for each in kept}
     # Whether a rolled back import is one that created them (RetainExceptOnCreate) is not documented: nothing is risked.
     resources = {name: {**retained_resources()[name], "DeletionPolicy": "Retain"} for name in names}
+    if "Table" in taken_in:
+        resources["Table"]["Properties"] = _as_it_is(resources["Table"]["Properties"], taken_in["Table"].indexes)
     for resource in resources.values():
         if "DependsOn" in resource:
             resource["DependsOn"] = [name for name in resource["DependsOn"] if name in names]
     parameters = {"FleetName": {"Type": "String", "Default": fleet}}
     return json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Parameters": parameters, "Resources": resources})
+
+
+def _as_it_is(table: Mapping[str, Any], indexes: frozenset[str]) -> Mapping[str, Any]:
+    """Without indexes that an older version's table has not: CloudFormation compares what it imports with nothing, and
+    the next deployment would take them for made."""
+    kept = [index for index in table["GlobalSecondaryIndexes"] if index["IndexName"] in indexes]
+    keys = {key["AttributeName"] for each in (table, *kept) for key in each["KeySchema"]}
+    named = [each for each in table["AttributeDefinitions"] if each["AttributeName"] in keys]
+    return {**table, "GlobalSecondaryIndexes": kept, "AttributeDefinitions": named}
 
 
 @dataclass(frozen=True)
@@ -195,18 +210,21 @@ class StackImport:
             names = [name for page in pages for name in page["TableNames"] if self._may_be_ours(name)]
         for name in names:
             if only is None or name == only:
-                yield self._kept("Table", {"TableName": name}, self._contents(dynamodb, name))
+                with asking(f"Table {name} could not be looked at (dynamodb:DescribeTable)"):
+                    table = dynamodb.describe_table(TableName=name)["Table"]
+                indexes = frozenset(index["IndexName"] for index in table["GlobalSecondaryIndexes"])
+                details = self._contents(dynamodb, name, table["CreationDateTime"])
+                yield replace(self._kept("Table", {"TableName": name}, details), indexes=indexes)
 
     def _may_be_ours(self, table: str) -> bool:
         return table.startswith(f"{self.stack}-Table-") and table.removeprefix(f"{self.stack}-Table-").isalnum()
 
-    def _contents(self, dynamodb: Any, table: str) -> str:
+    def _contents(self, dynamodb: Any, table: str, made_at: datetime) -> str:
         """How many tenants a table knows, and of when it is.
 
         Raises: FleetUnreachable, also where they are another fleet's.
         """
-        with asking(f"Table {table} could not be looked into (dynamodb:DescribeTable and Query)"):
-            made_at = dynamodb.describe_table(TableName=table)["Table"]["CreationDateTime"]
+        with asking(f"Table {table} could not be looked into (dynamodb:Query)"):
             pages = dynamodb.get_paginator("query").paginate(
                 TableName=table,
                 IndexName="Tenants",

@@ -248,7 +248,7 @@ def _commands_of(panel: str) -> Callable[[], str]:
     return lambda: _commands()[panel]
 
 
-PICTURES = ("doctor", "why", "questions results")
+PICTURES = ("status", "doctor", "why", "questions results")
 """Commands whose sample runs are drawn."""
 
 

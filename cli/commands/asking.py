@@ -13,7 +13,7 @@ from rich.console import RenderableType
 
 from cli.arguments import DEFAULT_STACK, DOCUMENTS_PANEL, Json, Region, Stack
 from cli.completion import tenant_ids
-from cli.costs.prices import Prices
+from cli.costs.tokens import TokenPrice
 from cli.fleet_api import FleetApi
 from cli.progress import Progress
 from cli.spreadsheet import table
@@ -151,7 +151,7 @@ def usage(
         raise InvalidInput("life", "is of one tenant; --all shows all lives.")
     first_day, last_day = (day.date() if day else None for day in (first, last))
     api = FleetApi.of_stack(stack, region)
-    price = _TokenPrice.of(api)
+    price = TokenPrice.of(api)
     if tenant is not None:
         body = api.usage(tenant, first_day, last_day, life)
         present(body, lambda body: _shown_of_usage(body, price), as_json=as_json)
@@ -162,38 +162,6 @@ def usage(
         typer.echo(table(columns, map(astuple, used)), nl=False)
     else:
         present(used, lambda used: _shown_of_all(used, price), as_json=as_json)
-
-
-@dataclass(frozen=True)
-class _TokenPrice:
-    """What the tokens of the stack's model cost now; before, it may have been another model's.
-
-    Args:
-        of_one: in USD, read and written; `None` where it is not known.
-        known_by: what is known, or is not, for people.
-    """
-
-    of_one: tuple[float, float] | None
-    known_by: str
-
-    @classmethod
-    def of(cls, api: FleetApi) -> _TokenPrice:
-        model, region = api.generation_model, api.region
-        try:
-            prices = Prices.of_region(region)
-        except InvalidInput:
-            prices = None
-        of_one = prices.of_tokens(model) if prices is not None else None
-        if prices is None or of_one is None:
-            return cls(None, f"What tokens of {model or 'the model'} cost in {region or 'its Region'} is not known.")
-        return cls(of_one, f"by prices of {prices.looked_up} for {model} in {region}")
-
-    def of_usage(self, counts: UsageCountsBody) -> float | None:
-        """In USD, of the tokens that are known."""
-        if self.of_one is None:
-            return None
-        read, written = self.of_one
-        return counts.input_tokens * read + counts.output_tokens * written
 
 
 @dataclass(frozen=True)
@@ -227,7 +195,7 @@ class TenantUsage:
     golden_answers_without_tokens: int = 0
 
 
-def _used_by_all(api: FleetApi, first: date | None, last: date | None, price: _TokenPrice) -> list[TenantUsage]:
+def _used_by_all(api: FleetApi, first: date | None, last: date | None, price: TokenPrice) -> list[TenantUsage]:
     used: list[TenantUsage] = []
     with Progress("Usage") as progress:
         for tenant in api.tenants(None).tenants:
@@ -247,7 +215,7 @@ def _before(tenant: ListedTenantBody) -> ListedTenantBody:
     return tenant.model_copy(update={"name": tenant.tenant_id, "tier": "", "status": TenantStatus.OFFBOARDED})
 
 
-def _row(tenant: ListedTenantBody, body: UsageBody, price: _TokenPrice) -> TenantUsage:
+def _row(tenant: ListedTenantBody, body: UsageBody, price: TokenPrice) -> TenantUsage:
     cost = price.of_usage(body.total)
     return TenantUsage(
         tenant_id=str(tenant.tenant_id),
@@ -262,7 +230,7 @@ def _row(tenant: ListedTenantBody, body: UsageBody, price: _TokenPrice) -> Tenan
     )
 
 
-def _shown_of_all(used: Sequence[TenantUsage], price: _TokenPrice) -> Iterator[RenderableType]:
+def _shown_of_all(used: Sequence[TenantUsage], price: TokenPrice) -> Iterator[RenderableType]:
     if not used:
         yield "There are no tenants."
         return
@@ -286,7 +254,7 @@ def _counts_of(used: TenantUsage) -> dict[str, int]:
     return {name: getattr(used, name) for name in UsageCountsBody.model_fields}
 
 
-def _cost_of(counts: UsageCountsBody, price: _TokenPrice) -> str:
+def _cost_of(counts: UsageCountsBody, price: TokenPrice) -> str:
     cost = price.of_usage(counts)
     if cost is None:
         return f"[dim]{literal(price.known_by)}[/]"
@@ -294,7 +262,7 @@ def _cost_of(counts: UsageCountsBody, price: _TokenPrice) -> str:
     return f"[dim]The tokens cost {least}USD {cost:,.4f}, {literal(price.known_by)}.[/]"
 
 
-def _golden(counts: UsageCountsBody, price: _TokenPrice) -> Iterator[str]:
+def _golden(counts: UsageCountsBody, price: TokenPrice) -> Iterator[str]:
     """What golden questions used, which is not among what the tenant's users used."""
     if not counts.golden_searches:
         return
@@ -313,7 +281,7 @@ def _golden(counts: UsageCountsBody, price: _TokenPrice) -> Iterator[str]:
     yield f"[dim]{said}.[/]"
 
 
-def _shown_of_usage(body: UsageBody, price: _TokenPrice) -> Iterator[RenderableType]:
+def _shown_of_usage(body: UsageBody, price: TokenPrice) -> Iterator[RenderableType]:
     if body.days:
         yield _usage_listing(body)
         yield _cost_of(body.total, price)

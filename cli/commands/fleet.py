@@ -1,4 +1,4 @@
-"""`kbfleet doctor` and `reconcile`: the fleet as a whole."""
+"""`kbfleet status`, `doctor` and `reconcile`: the fleet as a whole."""
 
 from __future__ import annotations
 
@@ -9,17 +9,41 @@ import typer
 from rich.console import RenderableType
 
 from cli.arguments import DEFAULT_STACK, FLEET_PANEL, Json, Region, Stack
+from cli.costs.tokens import TokenPrice
 from cli.diagnosis import shown_of_findings
 from cli.doctor import CheckResult, Verdict, examine
 from cli.exit_codes import FAILED
 from cli.fleet_api import FleetApi
 from cli.fleet_stack import FleetStack
-from cli.progress import Progress
+from cli.fleet_status import shown_of_fleet
+from cli.progress import Progress, keep_showing
 from cli.terminal import counted, literal, present
 from kbfleet.contracts.events import ReconciliationDetail
+from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
 
 app = typer.Typer()
+
+
+@app.command(rich_help_panel=FLEET_PANEL)
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every few seconds, until Ctrl-C.")] = False,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+) -> None:
+    """Show the fleet on one screen: who is hurt, worst first, and what to run; jobs at work, who waits and why, quotas,
+    golden questions, incidents, cost. Exit code 1 when anything is wrong or unknown."""
+    if watch and as_json:
+        raise InvalidInput("watch", "is for people, and --json for programs: give one of them.")
+    api = FleetApi.of_stack(stack, region)
+    price = TokenPrice.of(api)
+    if watch:
+        keep_showing(lambda: shown_of_fleet(api.overview(), price))
+    body = api.overview()
+    present(body, lambda body: shown_of_fleet(body, price), as_json=as_json)
+    if not body.well:
+        raise typer.Exit(FAILED)
 
 
 @app.command(rich_help_panel=FLEET_PANEL)

@@ -13,6 +13,7 @@ from cli.document_retries import tried
 from cli.exit_codes import stop
 from cli.failure_reasons import reason_lines
 from cli.fleet_api import FleetApi
+from cli.job_progress import running_job
 from cli.progress import Show, watch
 from cli.terminal import DONE, counted, literal, present
 from kbfleet.contracts.documents import DocumentRetryBody
@@ -84,8 +85,7 @@ def _watch(api: FleetApi, tenant: TenantId, generation: int) -> SyncBody:
             return sync
         if sync.result is not None and sync.result.generation >= generation:
             return sync
-        running = f"job {sync.running_job_id} {sync.running_job_status}" if sync.running_job_id else None
-        show(running or "waiting for its turn")
+        show(running_job(sync) or "waiting for its turn")
         return None
 
     return watch(f"Syncing {tenant}", look)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -22,12 +23,16 @@ from cli.fleet_import import MOST_BYTES, FleetImport, Imported, read
 from cli.fleet_import import Outcome as ImportOutcome
 from cli.fleet_rebuild import FleetRebuild, Rebuilt
 from cli.fleet_rebuild import Outcome as FleetOutcome
+from cli.fleet_status import troubles_listing
+from cli.job_progress import lasting, running_job
 from cli.progress import Progress, Show, watch
 from cli.terminal import DONE, Column, Details, Listing, counted, err, literal, moment, moment_in_table, present
 from kbfleet.contracts.questions import QuestionStandBody
 from kbfleet.contracts.rebuilds import AN_HOUR, MAX_KEEP_HOURS, BesideBody, ComparisonBody, MeasuredBody
-from kbfleet.contracts.tenants import ExecutionBody, ListedTenantBody, TenantBody, TenantsBody
+from kbfleet.contracts.tenants import ExecutionBody, ListedTenantBody, SyncBody, TenantBody, TenantsBody, TroubleBody
 from kbfleet.domain.errors import InvalidInput
+from kbfleet.domain.fleet_overview import of_regressions
+from kbfleet.domain.harm import Harm, told_first
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledges import KEPT_FOR, TOLERANCE, Role
 from kbfleet.domain.names import TenantId
@@ -175,25 +180,89 @@ def list_tenants(
             "syncs.",
         ),
     ] = None,
+    problems: Annotated[
+        bool, typer.Option("--problems", help="Only tenants with whom something is wrong, the worst first.")
+    ] = False,
+    last_sync: Annotated[
+        Outcome | None, typer.Option(case_sensitive=False, help="Only tenants whose last sync ended so.")
+    ] = None,
+    sort: Annotated[
+        Order | None,
+        typer.Option(
+            case_sensitive=False,
+            help="freshness: first those whose documents have waited longest for a sync, then those synced long ago.",
+        ),
+    ] = None,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
 ) -> None:
-    """Show all tenants: status, tier, how fresh their knowledge is, and how their last sync ended."""
+    """Show all tenants: status, tier, how fresh their knowledge is, and how their last sync ended. With --problems,
+    what is wrong with them and what to run, as `kbfleet status` has it of the first."""
 
     def shown(body: TenantsBody) -> Iterator[RenderableType]:
-        if body.tenants:
-            yield _tenants_listing(body)
+        if not body.tenants:
+            yield _none_of(status, problems=problems, last_sync=last_sync)
+        elif problems:
+            yield troubles_listing([each.trouble for each in body.tenants if each.trouble is not None], now)
         else:
-            yield _none_of(status)
+            yield _tenants_listing(body)
 
-    api = FleetApi.of_stack(stack, region)
+    api, now = FleetApi.of_stack(stack, region), datetime.now(UTC)
     with Progress("Tenants") as progress:
         body = api.tenants(status, progress.count)
-    present(body, shown, as_json=as_json)
+    listed = list(_with_questions(body.tenants, api.question_stands()) if problems else body.tenants)
+    if problems:
+        listed = [each for each in listed if each.trouble is not None]
+        listed.sort(key=_worst_first(now))
+    if last_sync is not None:
+        listed = [each for each in listed if each.last_outcome is last_sync]
+    if sort is Order.FRESHNESS:
+        listed.sort(key=_stalest_first)
+    present(body.model_copy(update={"tenants": tuple(listed)}), shown, as_json=as_json)
 
 
-def _none_of(status: TenantStatus | None) -> str:
+class Order(StrEnum):
+    FRESHNESS = "freshness"
+
+
+def _with_questions(
+    tenants: Iterable[ListedTenantBody], stands: Sequence[QuestionStandBody]
+) -> Iterator[ListedTenantBody]:
+    """With golden questions that do not pass any more as their trouble, where nothing is worse."""
+    regressed = {each.tenant_id: len(each.regressions) for each in stands if each.regressions}
+    for tenant in tenants:
+        number, known = regressed.get(tenant.tenant_id, 0), tenant.trouble
+        if number and (known is None or told_first(known.harm) > told_first(Harm.WRONG_ANSWERS)):
+            lost = TroubleBody.from_domain(of_regressions(tenant.tenant_id, number, None))
+            yield tenant.model_copy(update={"trouble": lost})
+        else:
+            yield tenant
+
+
+def _worst_first(now: datetime) -> Callable[[ListedTenantBody], tuple[int, datetime, str]]:
+    def place(tenant: ListedTenantBody) -> tuple[int, datetime, str]:
+        trouble = tenant.trouble
+        harm, since = (trouble.harm, trouble.since) if trouble is not None else (Harm.MACHINERY_ONLY, None)
+        return told_first(harm), since or now, str(tenant.tenant_id)
+
+    return place
+
+
+def _stalest_first(tenant: ListedTenantBody) -> tuple[datetime, datetime, str]:
+    """Who was never synced comes before those who were, among those whose documents do not wait."""
+    never, always = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    return tenant.pending_since or always, tenant.synced_at or never, str(tenant.tenant_id)
+
+
+def _none_of(status: TenantStatus | None, *, problems: bool, last_sync: Outcome | None) -> str:
+    if problems:
+        return (
+            "Nothing is known to be wrong with any of these tenants. When they were last looked into, `kbfleet status` "
+            "says."
+        )
+    if last_sync is not None:
+        return f"The last sync of none of these tenants ended {last_sync}."
     if status is TenantStatus.FAILED:
         return (
             "No tenant has the status FAILED: no provisioning has failed. Which syncs have, the column Last sync of "
@@ -289,7 +358,7 @@ def _details(body: TenantBody, stand: QuestionStandBody | None) -> Details:
         *([("Unnoticed changes", _unnoticed(body.changes_unnoticed_until))] if body.changes_unnoticed_until else []),
         (
             "Sync",
-            f"{body.sync.state}" + (f", job {literal(body.sync.running_job_id)}" if body.sync.running_job_id else ""),
+            f"{body.sync.state}" + (f", {literal(running)}" if (running := _running(body.sync)) else ""),
         ),
     ]
     if hold := body.sync.hold:
@@ -317,6 +386,11 @@ def _details(body: TenantBody, stand: QuestionStandBody | None) -> Details:
         rows,
         title=f"{body.tenant_id} · {literal(body.name)}",
     )
+
+
+def _running(sync: SyncBody) -> str | None:
+    running, job = running_job(sync), sync.running_job
+    return f"{running}, for {lasting(datetime.now(UTC) - job.started_at)}" if running and job else running
 
 
 def _golden_questions(stand: QuestionStandBody) -> Iterator[str]:

@@ -1,6 +1,8 @@
-"""Trigger: `/tenants`, signed with IAM. What the operator does: list, provision, look, sync, try documents again,
-suspend, resume, rebuild, roll back, offboard."""
+"""Trigger: `/fleet` and `/tenants`, signed with IAM. What the operator does: see the fleet, list, provision, look,
+sync, try documents again, suspend, resume, rebuild, roll back, offboard."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from kbfleet import bootstrap
 from kbfleet.contracts import parse_json
 from kbfleet.contracts.documents import DocumentRetryBody
+from kbfleet.contracts.fleet import FleetBody
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
 from kbfleet.contracts.rebuilds import AN_HOUR, RebuildBody, RebuildRequest, RollbackRequest
 from kbfleet.contracts.tenants import (
@@ -26,20 +29,23 @@ from kbfleet.contracts.tenants import (
 from kbfleet.contracts.usage import UsageBody, UsageQuery
 from kbfleet.contracts.workflows import ProvisionTenantInput
 from kbfleet.domain.errors import ExecutionNotFound, JobNotFound, ResourceMissing
+from kbfleet.domain.fleet_overview import trouble_of
 from kbfleet.domain.incident import Concern
-from kbfleet.domain.ingestion_job import can_be_a_job
+from kbfleet.domain.ingestion_job import JobStateChange, can_be_a_job
 from kbfleet.domain.names import Life, TenantId
 from kbfleet.domain.profile_rules import require_allowed
 from kbfleet.domain.profiles import BY_THE_STACK, DEFAULT_PROFILE, ProfileName, ProfileReference
+from kbfleet.domain.sync import RunningJob
 from kbfleet.domain.tenant import Tenant
 from kbfleet.logs import logger
 from kbfleet.ports import Executions
 from kbfleet.responses import HttpResponse, respond
 from kbfleet.routing import Request, Route, dispatch, path_parameter
 from kbfleet.settings import read
-from kbfleet.settings.ingestion import ChangeEventSettings
+from kbfleet.settings.ingestion import ChangeEventSettings, IngestionSettings, StaleSettings
 from kbfleet.settings.provisioning import RetentionSettings
 from kbfleet.usecases.failed_documents import request_retry
+from kbfleet.usecases.fleet_overview import see_fleet
 from kbfleet.usecases.ingestion import request_sync, stop_sync
 from kbfleet.usecases.lifecycle import resume_tenant, suspend_tenant
 from kbfleet.usecases.offboarding import request_offboarding
@@ -53,6 +59,17 @@ def _tenant_id(request: Request) -> TenantId:
     return TenantId(path_parameter(request, "tenant_id"))
 
 
+def get_fleet(_request: Request) -> HttpResponse:
+    """The fleet on one screen."""
+    seen = see_fleet(
+        records=bootstrap.fleet_records(),
+        clock=bootstrap.clock(),
+        start_interval=read(IngestionSettings).start_interval,
+        stale_after=read(StaleSettings).stale_after,
+    )
+    return respond(FleetBody.from_domain(seen))
+
+
 def get_tenants(_request: Request, query: TenantsQuery) -> HttpResponse:
     """The tenants, a page of them."""
     page = list_tenants(
@@ -64,7 +81,10 @@ def get_tenants(_request: Request, query: TenantsQuery) -> HttpResponse:
         ledger=bootstrap.ledger(),
     )
     tenants = [(each.tenant, each.sync) for each in page.tenants]
-    return respond(TenantsBody.from_page(tenants, page.last, bootstrap.resources_version()))
+    now, stale_after = bootstrap.clock().now(), read(StaleSettings).stale_after
+    troubles = (trouble_of(*each, now, stale_after) for each in tenants)
+    known = {each.tenant_id: each for each in troubles if each is not None}
+    return respond(TenantsBody.from_page(tenants, page.last, bootstrap.resources_version(), known))
 
 
 def put_tenant(request: Request) -> HttpResponse:
@@ -283,7 +303,9 @@ def delete_sync(request: Request) -> HttpResponse:
 def get_jobs(request: Request, query: JobsQuery) -> HttpResponse:
     """The ingestion jobs, a page of them, the newest first."""
     tenant = bootstrap.registry().get(_tenant_id(request))
-    return respond(JobsBody.from_page(bootstrap.history().page(tenant.this_life, query.limit, query.after)))
+    page = bootstrap.history().page(tenant.this_life, query.limit, query.after)
+    running = _running(tenant)
+    return respond(JobsBody.from_page(replace(page, jobs=[_as_seen(each, running) for each in page.jobs])))
 
 
 def get_job(request: Request) -> HttpResponse:
@@ -296,7 +318,18 @@ def get_job(request: Request) -> HttpResponse:
             remedy=f"`kbfleet jobs list {tenant.tenant_id}` shows those that are.",
         )
     left_out = [each for each in bootstrap.failed_documents().all(tenant.this_life) if each.failed_in(found)]
-    return respond(JobBody.from_domain(found, sorted(left_out, key=lambda each: each.uri)))
+    seen = _as_seen(found, _running(tenant))
+    return respond(JobBody.from_domain(seen, sorted(left_out, key=lambda each: each.uri)))
+
+
+def _running(tenant: Tenant) -> list[RunningJob]:
+    entries = bootstrap.ledger().entries(each.live_knowledge for each in tenant.each_knowledge())
+    return [each.job for each in entries if each.job is not None]
+
+
+def _as_seen(change: JobStateChange, running: Sequence[RunningJob]) -> JobStateChange:
+    """The history knows of a job what it was when its state last changed; the ledger, how far it is."""
+    return next((seen for job in running if (seen := job.as_seen(change)) is not change), change)
 
 
 def get_usage(request: Request, query: UsageQuery) -> HttpResponse:
@@ -323,6 +356,7 @@ def post_document_retry(request: Request) -> HttpResponse:
 
 
 ROUTES = {
+    ("GET", "/fleet"): Route(get_fleet),
     ("GET", "/tenants"): Route(get_tenants, TenantsQuery),
     ("PUT", "/tenants/{tenant_id}"): Route(put_tenant),
     ("DELETE", "/tenants/{tenant_id}"): Route(delete_tenant, OffboardTenantQuery),

@@ -193,7 +193,7 @@ class SyncLedgerSuite:
         for tenant_id in (ACME, SAKURA):
             ledger.save(queued(tenant_id).started(ingestion_job(JobStatus.STARTING), 1))
         for entry in ledger.running():
-            ledger.save(entry.progressed(JobStatus.IN_PROGRESS))
+            ledger.save(entry.progressed(ingestion_job(JobStatus.IN_PROGRESS), START))
         assert [entry.tenant_id for entry in ledger.running()] == [ACME, SAKURA]
 
     def test_one_start_can_be_claimed_in_an_interval(self, ledger: SyncLedger) -> None:

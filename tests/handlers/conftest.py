@@ -151,6 +151,7 @@ def behind_bootstrap(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         "profile_records": lambda: fleet.profile_records,
         "convergences": lambda: fleet.convergences,
         "room_counts": lambda: fleet.room_counts,
+        "fleet_records": lambda: fleet.fleet_records,
         "ledger": lambda: fleet.ledger,
         "history": lambda: fleet.history,
         "buckets": lambda: fleet.buckets,

@@ -14,6 +14,7 @@ from tests.support.failed_documents import (
     InMemoryRetrievalProbe,
     RecordingRetryRuns,
 )
+from tests.support.fleet_records import InMemoryFleetRecords
 from tests.support.incidents import InMemoryIncidents, RecordingAlertChannel
 from tests.support.knowledge_bases import InMemoryKnowledgeBases, JobCourse, StartedJob
 from tests.support.recorders import (
@@ -59,6 +60,7 @@ __all__ = [
     "InMemoryDocumentRounds",
     "InMemoryExecutions",
     "InMemoryFailedDocuments",
+    "InMemoryFleetRecords",
     "InMemoryIncidents",
     "InMemoryIndexCatalogue",
     "InMemoryIngestedDocuments",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from kbfleet.domain.answer import AskUsage, GeneratedAnswer
@@ -40,6 +41,7 @@ from tests.support.fakes import (
     InMemoryDocumentRounds,
     InMemoryExecutions,
     InMemoryFailedDocuments,
+    InMemoryFleetRecords,
     InMemoryIncidents,
     InMemoryIngestedDocuments,
     InMemoryJobHistory,
@@ -160,6 +162,18 @@ class Fleet:
     @property
     def stores(self) -> Mapping[str, KnowledgeStore]:
         return {"S3_VECTORS": self.store}
+
+    @cached_property
+    def fleet_records(self) -> InMemoryFleetRecords:
+        return InMemoryFleetRecords(
+            self.registry,
+            self.ledger,
+            self.incidents,
+            self.question_watches,
+            self.room_counts,
+            self.isolation_rounds,
+            self.usage_records,
+        )
 
     @property
     def profiles(self) -> Profiles:

@@ -112,6 +112,7 @@ class Meeting:
         SyncSchedule(
             registry=fleet.registry,
             ledger=fleet.ledger,
+            fleet=fleet.fleet_records,
             ticks=fleet.ticks,
             clock=fleet.clock,
             every=timedelta(0),

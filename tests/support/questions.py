@@ -40,6 +40,10 @@ class InMemoryQuestionWatches:
     def find(self, life: Life) -> QuestionWatch:
         return self._watches.get(life, QuestionWatch(life))
 
+    @property
+    def all(self) -> list[QuestionWatch]:
+        return list(self._watches.values())
+
     def known(self, lives: Sequence[Life]) -> Iterator[QuestionWatch]:
         return iter([self._watches[life] for life in lives if life in self._watches])
 

@@ -207,13 +207,25 @@ class InMemorySyncLedger:
     def find(self, knowledge: Knowledge) -> Sync:
         return self._entries.get(knowledge, Sync.never_stored(knowledge))
 
+    @property
+    def all(self) -> list[Sync]:
+        return list(self._entries.values())
+
+    def replace(self, sync: Sync) -> None:
+        """As another version writes it."""
+        self._entries[sync.of_knowledge] = sync
+
+    @property
+    def start_claimed_at(self) -> datetime | None:
+        return self._start_claimed_at
+
     def entries(self, wanted: Iterable[Knowledge]) -> Iterator[Sync]:
         return iter([self.find(each) for each in wanted])
 
     def save(self, sync: Sync) -> Sync:
         if self.find(sync.of_knowledge).version != sync.version:
             raise ConcurrentUpdate(f"The ledger entry of tenant {sync.tenant_id} has changed since it was read.")
-        stored = replace(sync, version=sync.version + 1)
+        stored = replace(sync, version=sync.version + 1, outlined=True)
         self._entries[sync.of_knowledge] = stored
         self.writes += 1
         return stored

@@ -125,6 +125,7 @@ class Lives:
         provisioning = self.provisioned(tenant_id)
         self.api("get_tenant", tenant_id)
         assert tenant_id in {each["tenant_id"] for each in self.api("get_tenants", tenant_id)["tenants"]}
+        assert self.api("get_fleet", tenant_id)["tenants"]
         self.api("get_provisioning", tenant_id, named=provisioning.name)
         self.upload(tenant_id, "rental-terms.md", "A tent is rented for three days at least.")
         self.sync(tenant_id)

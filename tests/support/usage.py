@@ -24,6 +24,10 @@ class InMemoryUsageRecords:
             known = self._days.get((each.of_life, each.day), DailyUsage(each.tenant_id, each.day, life=each.life))
             self._days[each.of_life, each.day] = known.plus(each.counts)
 
+    @property
+    def all(self) -> list[DailyUsage]:
+        return list(self._days.values())
+
     def of_life(self, life: Life, period: UsagePeriod) -> Sequence[DailyUsage]:
         own = [usage for (of, day), usage in self._days.items() if of == life and period.first <= day <= period.last]
         return sorted(own, key=lambda usage: usage.day)

@@ -94,6 +94,7 @@ from kbfleet.domain.questions import GoldenQuestion, QuestionId
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import RESOURCES_VERSION
 from kbfleet.domain.tenant_status import TenantStatus
+from tests.support.fleet_bodies import BUSY
 from tests.support.hostile_words import FILLS_THE_CLIPBOARD, assert_printable
 from tests.support.samples import ACME, SAKURA, job_state_change, tenant
 from tests.unit.test_profiles import FULL, OFFER, saying
@@ -388,6 +389,7 @@ SAMPLES: Mapping[str, Sample] = {
         },
         exit_code=1,
     ),
+    "status": Sample((), {"overview": BUSY}, exit_code=1),
     "profile list": Sample((), {"profiles": ProfilesBody(profiles=(ListedProfileBody.from_domain(FULL),))}),
     "profile show": Sample(("full",), {"profile": ProfileBody.from_domain(FULL)}),
     "profile put": Sample((PROFILE_FILE,), {"put_profile": ProfileBody.from_domain(FULL)}),

@@ -249,6 +249,7 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         schedule = SyncSchedule(
             fleet.registry,
             fleet.ledger,
+            fleet.fleet_records,
             fleet.ticks,
             fleet.clock,
             timedelta(hours=1),

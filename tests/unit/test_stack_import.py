@@ -42,6 +42,7 @@ class Account:
 
     Args:
         tables: the tenants' records by table.
+        indexes: of each table.
         statuses: of the stack, one after the other; the last one stays.
         refusal: why CloudFormation does not take the resources in.
     """
@@ -52,6 +53,7 @@ class Account:
     collections: dict[str, str] = field(default_factory=dict)
     statuses: list[str] = field(default_factory=list)
     refusal: str = ""
+    indexes: tuple[str, ...] = ("SyncQueue", "Tenants", "Overview")
     proposed: dict[str, Any] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     region_name: str = REGION
@@ -86,7 +88,8 @@ class Account:
 
     def describe_table(self, TableName: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
         assert TableName in self.tables
-        return {"Table": {"CreationDateTime": datetime(2026, 3, 14, tzinfo=UTC)}}
+        indexes = [{"IndexName": name} for name in self.indexes]
+        return {"Table": {"CreationDateTime": datetime(2026, 3, 14, tzinfo=UTC), "GlobalSecondaryIndexes": indexes}}
 
     # S3 Vectors, OpenSearch Serverless, STS
 
@@ -173,6 +176,20 @@ def test_the_template_of_an_import_refers_to_what_is_in_it_only() -> None:
         assert not re.search(r'"(Ref|Fn::GetAtt|Fn::If|Condition)"', text)
         needed = {name for each in body["Resources"].values() for name in each.get("DependsOn", [])}
         assert needed <= body["Resources"].keys()
+
+
+def test_a_table_of_an_older_version_is_taken_in_without_what_it_lacks() -> None:
+    """CloudFormation compares what it imports with nothing: the next deployment would take the index for made."""
+    account = Account.with_all()
+    account.indexes = ("SyncQueue", "Tenants")
+    body = json.loads(template_of(StackImport("kbfleet", "kbfleet", account).kept(), "kbfleet"))  # type: ignore[arg-type]
+    table, whole = body["Resources"]["Table"]["Properties"], template()["Resources"]["Table"]["Properties"]
+    assert [each["IndexName"] for each in table["GlobalSecondaryIndexes"]] == ["SyncQueue", "Tenants"]
+    named = {each["AttributeName"] for each in table["AttributeDefinitions"]}
+    assert named == {"PK", "SK", "queue", "queue_position", "listed", "tenant_id"}
+    account.indexes = ("SyncQueue", "Tenants", "Overview")
+    body = json.loads(template_of(StackImport("kbfleet", "kbfleet", account).kept(), "kbfleet"))  # type: ignore[arg-type]
+    assert body["Resources"]["Table"]["Properties"] == whole
 
 
 def test_an_import_that_is_rolled_back_deletes_nothing() -> None:

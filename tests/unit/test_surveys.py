@@ -79,7 +79,15 @@ def when_events_come(fleet: Fleet) -> None:
 def unsurveyed(fleet: Fleet) -> list[Tenant]:
     """Whose bucket the schedule's next run would have listed."""
     schedule = SyncSchedule(
-        fleet.registry, fleet.ledger, fleet.ticks, fleet.clock, timedelta(0), START_INTERVAL, A_DAY, EVENTS_AFTER
+        fleet.registry,
+        fleet.ledger,
+        fleet.fleet_records,
+        fleet.ticks,
+        fleet.clock,
+        timedelta(0),
+        START_INTERVAL,
+        A_DAY,
+        EVENTS_AFTER,
     )
     return list(schedule.run().unsurveyed)
 

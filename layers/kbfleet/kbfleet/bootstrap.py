@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         Examiner,
         Executions,
         FailedDocuments,
+        FleetRecords,
         GoldenQuestions,
         Incidents,
         IngestedDocuments,
@@ -169,6 +170,13 @@ def convergences() -> ConvergenceRecord:
     from kbfleet.adapters.dynamodb.rounds import DynamoDBConvergenceRecord
 
     return DynamoDBConvergenceRecord(_table())
+
+
+@cache
+def fleet_records() -> FleetRecords:
+    from kbfleet.adapters.dynamodb.fleet_records import DynamoDBFleetRecords
+
+    return DynamoDBFleetRecords(_table())
 
 
 @cache
@@ -462,6 +470,7 @@ def sync_schedule() -> SyncSchedule:
     return SyncSchedule(
         registry=registry(),
         ledger=ledger(),
+        fleet=fleet_records(),
         ticks=ticks(),
         clock=clock(),
         every=read(SyncScheduleSettings).sync_every,
@@ -1012,7 +1021,7 @@ def question_rounds() -> QuestionRounds:
 @cache
 def isolation_look() -> IsolationLook:
     from kbfleet.adapters.bedrock_retrieval import BedrockPassageSearch
-    from kbfleet.adapters.dynamodb.rounds import DynamoDBDocumentRounds, DynamoDBTenantRounds
+    from kbfleet.adapters.dynamodb.rounds import ISOLATION, DynamoDBDocumentRounds, DynamoDBTenantRounds
     from kbfleet.usecases.isolation import IsolationLook
 
     return IsolationLook(
@@ -1027,7 +1036,7 @@ def isolation_look() -> IsolationLook:
         incidents=incidents(),
         callbacks=callbacks(),
         announcements=announcements(),
-        rounds=DynamoDBTenantRounds(_table(), "ISOLATION"),
+        rounds=DynamoDBTenantRounds(_table(), ISOLATION),
         names=fleet().names,
         clock=clock(),
     )

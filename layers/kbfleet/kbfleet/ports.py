@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         RetryReport,
     )
     from kbfleet.domain.finding import Drift
+    from kbfleet.domain.fleet_overview import Census, FleetOutlines
     from kbfleet.domain.incident import Concern, Incident, Timeline
     from kbfleet.domain.ingestion_job import IngestionJob, JobStateChange
     from kbfleet.domain.isolation import Breach, DocumentRound, FoundPassages, IsolationVerified
@@ -619,7 +620,8 @@ class SyncLedger(Protocol):
         ...
 
     def save(self, sync: Sync) -> Sync:
-        """Stores the entry if nobody stored another since it was read. Returns: the entry with its new version.
+        """Stores the entry, with its outline, if nobody stored another since it was read. Returns: the entry with its
+        new version.
 
         Raises: ConcurrentUpdate.
         """
@@ -710,6 +712,27 @@ class ConvergenceRecord(Protocol):
 
     def save(self, convergence: Convergence) -> None:
         """In place of the last one."""
+        ...
+
+
+class FleetRecords(Protocol):
+    """What an overview of the fleet is made of. Whoever stores a tenant's record, an entry of the sync ledger, an
+    incident, or what is known of golden questions, stores its outline with it, in one write. All of it may lag a second
+    behind."""
+
+    def read(self, now: datetime, most_reads: int) -> FleetOutlines:
+        """All outlines, by at most so many reads: a read is a page of a query, or one item. Where that is too few,
+        what was read is given, and that it is not whole.
+
+        Args:
+            now: whose month the usage is of.
+
+        Raises: Throttled.
+        """
+        ...
+
+    def count(self, census: Census) -> None:
+        """Keeps it, in place of the last one."""
         ...
 
 

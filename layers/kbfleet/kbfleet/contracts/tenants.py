@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field
@@ -12,6 +13,8 @@ from kbfleet.contracts import Contract, whole
 from kbfleet.contracts.rebuilds import BesideBody
 from kbfleet.domain.deletions import Hold, HoldReason
 from kbfleet.domain.erasure import ErasureReceipt
+from kbfleet.domain.fleet_overview import Trouble
+from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStatus, Outcome
 from kbfleet.domain.left_out import LeftOutNotKnown, left_out_not_known
@@ -138,6 +141,32 @@ class SyncHoldBody(Contract):
         )
 
 
+class RunningJobBody(Contract):
+    """How far the running job is: documents, as Bedrock has counted them at `counted_at`, which is `null` while it has
+    counted none. `expected` is how many the last good job has left in the index, if that is known."""
+
+    started_at: datetime
+    scanned: int
+    indexed: int
+    failed: int
+    counted_at: datetime | None
+    expected: int | None
+
+    @classmethod
+    def from_domain(cls, sync: Sync) -> Self | None:
+        job, known = sync.job, sync.answered_from
+        if job is None:
+            return None
+        return cls(
+            started_at=job.started_at,
+            scanned=job.statistics.scanned,
+            indexed=job.statistics.indexed,
+            failed=job.statistics.failed,
+            counted_at=job.counted_at,
+            expected=known.documents if known is not None else None,
+        )
+
+
 class SyncBody(Contract):
     """`hold` says why no sync is started, if one is held for what it would delete; while `state` is QUEUED, that is
     looked into anew. `documents_left_out` is how many documents are in the bucket and not in answers, or not wholly;
@@ -156,6 +185,7 @@ class SyncBody(Contract):
     hold: SyncHoldBody | None
     documents_left_out: int | None = None
     left_out_not_known: LeftOutNotKnown | None = None
+    running_job: RunningJobBody | None = None
 
     @classmethod
     def from_domain(cls, sync: Sync) -> Self:
@@ -183,6 +213,7 @@ class SyncBody(Contract):
             hold=SyncHoldBody.from_domain(sync.hold, sync.tenant_id) if sync.hold else None,
             documents_left_out=sync.documents_left_out,
             left_out_not_known=left_out_not_known(sync),
+            running_job=RunningJobBody.from_domain(sync),
         )
 
 
@@ -286,8 +317,29 @@ class TenantsQuery(TenantPageQuery):
     status: TenantStatus | None = None
 
 
+class TroubleBody(Contract):
+    """The worst that is known of a tenant, and since when; `command` repairs it, or shows more."""
+
+    tenant_id: TenantId
+    harm: Harm
+    since: datetime | None
+    what: str
+    command: str
+
+    @classmethod
+    def from_domain(cls, trouble: Trouble) -> Self:
+        return cls(
+            tenant_id=trouble.tenant_id,
+            harm=trouble.harm,
+            since=trouble.since,
+            what=trouble.what,
+            command=trouble.command,
+        )
+
+
 class ListedTenantBody(Contract):
-    """`synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended, and
+    """`trouble` is the worst that the tenant's record and its syncs say; `null` where they say nothing is wrong.
+    `synced_at` and `pending_since` say how fresh its knowledge is, `last_outcome` how its last sync ended, and
     `held_since`, since when its next one is held for what it would delete;
     `foreign`, `converged`, `offboarding` and `drift` are as in the tenant, as are `profile` and `profile_version`."""
 
@@ -307,9 +359,10 @@ class ListedTenantBody(Contract):
     offboarding: Offboarding | None
     converged: bool
     drift: tuple[str, ...] = ()
+    trouble: TroubleBody | None = None
 
     @classmethod
-    def from_domain(cls, tenant: Tenant, sync: Sync, resources_version: str) -> Self:
+    def from_domain(cls, tenant: Tenant, sync: Sync, resources_version: str, trouble: Trouble | None = None) -> Self:
         return cls(
             tenant_id=tenant.tenant_id,
             name=tenant.name,
@@ -327,6 +380,7 @@ class ListedTenantBody(Contract):
             offboarding=tenant.offboarding,
             converged=tenant.resources_version == resources_version,
             drift=tenant.drift,
+            trouble=TroubleBody.from_domain(trouble) if trouble is not None else None,
         )
 
 
@@ -338,8 +392,17 @@ class TenantsBody(Contract):
     next_token: str | None
 
     @classmethod
-    def from_page(cls, tenants: Sequence[tuple[Tenant, Sync]], last: TenantId | None, resources_version: str) -> Self:
+    def from_page(
+        cls,
+        tenants: Sequence[tuple[Tenant, Sync]],
+        last: TenantId | None,
+        resources_version: str,
+        troubles: Mapping[TenantId, Trouble] = MappingProxyType({}),
+    ) -> Self:
         return cls(
-            tenants=tuple(ListedTenantBody.from_domain(tenant, sync, resources_version) for tenant, sync in tenants),
+            tenants=tuple(
+                ListedTenantBody.from_domain(tenant, sync, resources_version, troubles.get(tenant.tenant_id))
+                for tenant, sync in tenants
+            ),
             next_token=token_behind(last),
         )

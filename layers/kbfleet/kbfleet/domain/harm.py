@@ -42,7 +42,12 @@ def worst(harms: Iterable[Harm]) -> Harm:
     Raises:
         ValueError: there are none.
     """
-    return min(harms, key=_TOLD_FIRST.index)
+    return min(harms, key=told_first)
+
+
+def told_first(harm: Harm) -> int:
+    """The place among harms in which it is told: 0 first."""
+    return _TOLD_FIRST.index(harm)
 
 
 _TOLD_FIRST = (Harm.NO_ANSWERS, Harm.WRONG_ANSWERS, Harm.UNKNOWN, Harm.DOCUMENTS_MISSING, Harm.MACHINERY_ONLY)

@@ -448,6 +448,11 @@ class Incident:
         harms = self._harms()
         return worst(harms) if harms else None
 
+    def harm_of(self, subject: str) -> Harm | None:
+        """How the answers of one are hurt that is at hand; `None` where that is not known, or they are not."""
+        spans = self.affected.get(subject)
+        return spans[-1].harm if spans else None
+
     def _harms(self) -> Mapping[Harm, int]:
         """Of those that are still broken, how many are hurt how, the worst first."""
         if self.crowd is not None:

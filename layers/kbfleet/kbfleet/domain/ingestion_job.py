@@ -105,6 +105,10 @@ class Statistics:
     skipped: int = 0
 
     @property
+    def indexed(self) -> int:
+        return self.new + self.modified
+
+    @property
     def left_out(self) -> int:
         return self.failed + self.skipped
 

@@ -8,7 +8,7 @@ therefore wait, but it cannot be lost.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Self
@@ -16,7 +16,15 @@ from typing import Self
 from kbfleet.domain.bounds import RESULTS_REASONS_BYTES
 from kbfleet.domain.deletions import CHECK_STANDS, AnsweredFrom, BucketCheck, DeletionLimit, Hold, HoldReason
 from kbfleet.domain.errors import DeletionsNotSeen
-from kbfleet.domain.ingestion_job import FailureReason, IngestionJob, JobStatus, Outcome, first_reasons
+from kbfleet.domain.ingestion_job import (
+    FailureReason,
+    IngestionJob,
+    JobStateChange,
+    JobStatus,
+    Outcome,
+    Statistics,
+    first_reasons,
+)
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Knowledge, Life, TenantId
 from kbfleet.domain.survey import Survey
@@ -74,7 +82,8 @@ class RunningJob:
     """The job that the ledger follows, and the generation of changes it certainly contains.
 
     `pending_since` is when the oldest of those changes was requested. `external` is whether somebody else started it;
-    `stop_refused`, whether Bedrock was asked to stop it and refused, mostly because it has ended.
+    `stop_refused`, whether Bedrock was asked to stop it and refused, mostly because it has ended. `statistics` is how
+    far it was at `counted_at`, which is `None` before Bedrock has counted anything.
     """
 
     ingestion_job_id: str
@@ -84,6 +93,22 @@ class RunningJob:
     pending_since: datetime | None = None
     external: bool = False
     stop_refused: bool = False
+    statistics: Statistics = field(default_factory=Statistics)
+    counted_at: datetime | None = None
+
+    def counted(self, statistics: Statistics, now: datetime) -> RunningJob:
+        """With the newest numbers; unchanged where they are the same, or were taken a moment ago: each is a write."""
+        if statistics == self.statistics:
+            return self
+        if self.counted_at is not None and now - self.counted_at < COUNTED_EVERY:
+            return self
+        return replace(self, statistics=statistics, counted_at=now)
+
+    def as_seen(self, change: JobStateChange) -> JobStateChange:
+        """A state of this job as far as it is by now; of another job, unchanged."""
+        if change.ingestion_job_id != self.ingestion_job_id or self.counted_at is None or change.outcome is not None:
+            return change
+        return replace(change, statistics=self.statistics, occurred_at=max(change.occurred_at, self.counted_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +195,9 @@ MAX_RETRIES = 3
 REFUSED_FOR_GOOD_AFTER = timedelta(hours=1)
 """What passes by itself (a bucket, an index or a role that was just made, a change of a data source) takes minutes."""
 
+COUNTED_EVERY = timedelta(seconds=30)
+"""How far a running job is, for people who wait: a tick looks at it more often."""
+
 CROWDED_PAUSE = timedelta(seconds=20)
 
 
@@ -215,6 +243,8 @@ class Sync:
             next.
         empty_at: when the tenant's bucket was seen to have nothing in it, before any job.
         accepted: how many of the documents of `answered_from` may be deleted, since somebody has said so.
+        outlined: whether it was stored with its outline, or without one where it has nothing to say: overviews of the
+            fleet do not know of what a version from before that has stored.
     """
 
     tenant_id: TenantId
@@ -255,6 +285,7 @@ class Sync:
     version: int = 0
     life: int = 1
     knowledge: int = 1
+    outlined: bool = field(default=False, compare=False)
 
     @classmethod
     def never_stored(cls, knowledge: Knowledge) -> Self:
@@ -648,8 +679,12 @@ class Sync:
         """Whether causes of its own have kept it from its turn for so long that somebody has to look."""
         return self.refused_since is not None and now - self.refused_since >= REFUSED_FOR_GOOD_AFTER
 
-    def progressed(self, status: JobStatus) -> Sync:
-        return replace(self, job=replace(self.job, status=status)) if self.job else self
+    def progressed(self, job: IngestionJob, now: datetime) -> Sync:
+        """The followed job is in that status, and so far. Unchanged where there is nothing new to say."""
+        if self.job is None:
+            return self
+        followed = replace(self.job.counted(job.statistics, now), status=job.status)
+        return self if followed == self.job else replace(self, job=followed)
 
     def refused_to_stop(self, ingestion_job_id: str) -> Sync:
         """Unchanged when another job is followed by now."""

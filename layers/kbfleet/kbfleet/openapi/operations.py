@@ -29,6 +29,7 @@ from kbfleet.contracts.documents import (
     UploadsRequest,
 )
 from kbfleet.contracts.events import ReconciliationDetail, ReconciliationRequest
+from kbfleet.contracts.fleet import FleetBody
 from kbfleet.contracts.jobs import JobBody, JobsBody, JobsQuery
 from kbfleet.contracts.profiles import ProfileBody, ProfileCheckBody, ProfileQuery, ProfileRequest, ProfilesBody
 from kbfleet.contracts.questions import (
@@ -219,6 +220,15 @@ OPERATIONS: tuple[Operation, ...] = (
             IsolationBreached,
         ),
         example={"question": "How long is the warranty of the tent?", "user_id": "mina"},
+    ),
+    Operation(
+        HTTPMethod.GET,
+        "/fleet",
+        "get_fleet",
+        Caller.TRUSTED,
+        "The fleet on one screen: who is hurt, worst first, what is at work, who waits, what is full, what is unknown",
+        FleetBody,
+        refusals=(InvalidInput,),
     ),
     Operation(
         HTTPMethod.GET,

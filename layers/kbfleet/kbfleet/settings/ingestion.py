@@ -38,11 +38,14 @@ class ChangeEventSettings(EnvironmentSettings):
     events_after: Seconds = Field(alias="CHANGE_EVENTS_AFTER_SECONDS")
 
 
-class SyncScheduleSettings(EnvironmentSettings):
+class StaleSettings(EnvironmentSettings):
+    stale_after: Seconds = Field(alias="STALE_AFTER_SECONDS")
+
+
+class SyncScheduleSettings(StaleSettings):
     """`sync_every` is zero when nothing is synced by schedule."""
 
     sync_every: Hours = Field(alias="SYNC_EVERY_HOURS", ge=timedelta(0))
-    stale_after: Seconds = Field(alias="STALE_AFTER_SECONDS")
 
 
 class DeletionCheckSettings(EnvironmentSettings):

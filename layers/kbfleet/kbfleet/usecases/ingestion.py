@@ -536,13 +536,14 @@ class Scheduler:
         except ResourceMissing as error:
             job = self._vanished(sync.job, error)
         job = job.as_of(self.clock.now(), over=sync.job.stop_refused)
-        # A start that was repeated may have answered with a job that had ended already.
-        if job.status == sync.job.status and not job.status.ended:
-            return False
         if job.outcome is None:
-            self._publish(sync, tenant, job, sync.job.generation, unannounced, external=sync.job.external)
-            save_sync(sync, sync.progressed(job.status), ledger=self.ledger)
+            if job.status != sync.job.status:
+                self._publish(sync, tenant, job, sync.job.generation, unannounced, external=sync.job.external)
+            progressed = sync.progressed(job, self.clock.now())
+            if progressed != sync:
+                save_sync(sync, progressed, ledger=self.ledger)
             return False
+        # Also where the status is as it was: a start that was repeated may have answered with a job that had ended.
         result = SyncResult.of_job(job, job.outcome, sync.job.generation, data_source.data_source_id)
         final, external = not sync.will_retry(result), sync.job.external
         self._publish(sync, tenant, job, sync.job.generation, unannounced, final=final, external=external)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from kbfleet.domain.fleet_overview import Census
 from kbfleet.domain.survey import unnoticed_until
 from kbfleet.domain.sync import Priority, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
+from kbfleet.usecases.fleet_overview import enter_outlines
 from kbfleet.usecases.ingestion import update_sync
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from kbfleet.domain.names import Knowledge, TenantId
     from kbfleet.domain.sync import Sync
     from kbfleet.domain.tenant import Tenant
-    from kbfleet.ports import Clock, SyncLedger, TenantRegistry, Ticks
+    from kbfleet.ports import Clock, FleetRecords, SyncLedger, TenantRegistry, Ticks
 
 RUN_EVERY = timedelta(minutes=15)
 """How often the schedule runs: what one run requests is spread over the time until the next one."""
@@ -26,31 +28,14 @@ _SHARE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
-    """How many tenants there are of a kind: a run reads all of them anyway.
-
-    Args:
-        queued, stale: of the active ones, those whose sync waits for its turn, and those with a change that has not
-            been synced for long, whatever the reason.
-        oldest: since when the oldest change of theirs waits that is not synced; `None` when everything is.
-    """
-
-    active: int = 0
-    failed: int = 0
-    queued: int = 0
-    stale: int = 0
-    oldest: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ScheduleReport:
     """What one run did. `left_over` is how many tenants were due and must wait for a later run; `unsurveyed`, whose
-    bucket may hold changes that no event has told of, and is to be listed."""
+    bucket may hold changes that no event has told of, and is to be listed; `census`, what was counted on the way."""
 
+    census: Census = field(compare=False)
     requested: tuple[TenantId, ...] = ()
     left_over: int = 0
     unsurveyed: tuple[Tenant, ...] = ()
-    census: Census = field(default=Census(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +44,8 @@ class SyncSchedule:
 
     A run takes those that have waited longest, no more than can be started until the next run, and lines them up: a
     thousand tenants that are due at once, after an outage or with the first deployment, become no crowd. A run that is
-    repeated finds what it has requested in the queue, and requests nothing twice.
+    repeated finds what it has requested in the queue, and requests nothing twice. It reads all tenants: so it counts
+    them, too, and puts right what overviews of the fleet are made of.
 
     Args:
         every: after how long without a sync, or a request for one, a tenant is due; zero for never.
@@ -70,6 +56,7 @@ class SyncSchedule:
 
     registry: TenantRegistry
     ledger: SyncLedger
+    fleet: FleetRecords
     ticks: Ticks
     clock: Clock
     every: timedelta
@@ -89,7 +76,9 @@ class SyncSchedule:
             failed += tenant.status is TenantStatus.FAILED
             if tenant.status is TenantStatus.ACTIVE and tenant.data_source_id is not None:
                 served.append(tenant)
+        entries: list[Sync] = []
         for tenant, entry in zip(served, self.ledger.entries(each.live_knowledge for each in served), strict=True):
+            entries += [] if entry.outlined else [entry]
             sync = self._taken_off_hold(entry, tenant, now)
             queued += sync.state is SyncState.QUEUED
             if (waits_since := sync.stale_since()) is not None:
@@ -108,11 +97,10 @@ class SyncSchedule:
             self._request(knowledge, now, ready_at=now + place * spacing)
         if chosen:
             self.ticks.request()
+        census = Census(now, active, failed, queued, stale, oldest, enter_outlines(entries, ledger=self.ledger))
+        self.fleet.count(census)
         return ScheduleReport(
-            tuple(knowledge.tenant_id for knowledge in chosen),
-            len(due) - len(chosen),
-            tuple(unsurveyed),
-            Census(active, failed, queued, stale, oldest),
+            census, tuple(knowledge.tenant_id for knowledge in chosen), len(due) - len(chosen), tuple(unsurveyed)
         )
 
     def _may_be_surveyed(self, tenant: Tenant, sync: Sync, now: datetime) -> bool:

@@ -20,8 +20,10 @@ from boto3.dynamodb.types import TypeSerializer
 from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
+from kbfleet.adapters.dynamodb.table import outlined
 from kbfleet.domain.alert import MAX_COMMANDED
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
+from kbfleet.domain.fleet_overview import IncidentOutline
 from kbfleet.domain.incident import Concern, Incident, Span, Timeline
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ _serialize = TypeSerializer().serialize
 _incidents = cache(lambda: TypeAdapter(Incident))
 _spans = cache(lambda: TypeAdapter(tuple[Span, ...]))
 _timelines = cache(lambda: TypeAdapter(Timeline))
+_outlines = cache(lambda: TypeAdapter(IncidentOutline))
+OUTLINES = "INCIDENT"
+"""The partition of the index `Overview` that open ones are in."""
 
 
 class DynamoDBIncidents:
@@ -207,7 +212,17 @@ def _incident_item(incident: Incident) -> dict[str, Any]:
     affected = incident.affected if incident.crowd is None else {}
     stored = replace(incident, version=incident.version + 1, affected=affected, named=())
     fields: dict[str, Any] = _incidents().dump_python(stored, mode="json", exclude_none=True)
-    return _incident_key(incident.cause.key, incident.number) | _for_all_versions(fields) | _expiry(incident.closed_at)
+    key = _incident_key(incident.cause.key, incident.number)
+    return key | _for_all_versions(fields) | _outline(incident) | _expiry(incident.closed_at)
+
+
+def _outline(incident: Incident) -> dict[str, Any]:
+    """Of one that is over, nothing."""
+    outline = IncidentOutline.of(incident)
+    if outline is None:
+        return {}
+    said = _outlines().dump_json(outline, exclude_defaults=True).decode()
+    return outlined(OUTLINES, f"{outline.place}#{incident.identity}", said)
 
 
 def _timeline_item(timeline: Timeline) -> dict[str, Any]:

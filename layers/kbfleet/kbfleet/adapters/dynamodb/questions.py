@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from kbfleet.adapters.aws_errors import translated
-from kbfleet.adapters.dynamodb.table import as_item, life_key
+from kbfleet.adapters.dynamodb.table import as_item, life_key, outlined
 from kbfleet.domain.errors import ConcurrentUpdate, Throttled
+from kbfleet.domain.fleet_overview import QuestionsOutline
 from kbfleet.domain.question_runs import QuestionRun, QuestionWatch
 from kbfleet.domain.questions import QuestionSet
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 _sets = cache(lambda: TypeAdapter(QuestionSet))
 _watches = cache(lambda: TypeAdapter(QuestionWatch))
 _runs = cache(lambda: TypeAdapter(QuestionRun))
+_outlines = cache(lambda: TypeAdapter(QuestionsOutline))
+
+OUTLINES = "QUESTIONS"
+"""The partition of the index `Overview` that tenants with golden questions are in."""
 
 _TEXTS, _WATCH, _RUN = "TEXTS", "WATCH", "RUN#"
 _SEARCH = {"PK": "FLEET", "SK": "QUESTION_SEARCH"}
@@ -45,7 +50,10 @@ _MANY = 1_000
 def _watch_as_stored(watch: QuestionWatch) -> dict[str, Any]:
     """Shares are numbers with a fraction, which boto3 takes as `Decimal` only."""
     stored: dict[str, Any] = json.loads(_watches().dump_json(watch, exclude_none=True), parse_float=Decimal)
-    return stored
+    outline = QuestionsOutline.of(watch)
+    said = _outlines().dump_json(outline, exclude_defaults=True).decode() if outline is not None else None
+    # Of whom there are no questions, there is nothing that could pass.
+    return stored | (outlined(OUTLINES, str(watch.of_life), said) if watch.questions else {})
 
 
 def question_key(life: Life, sort_key: str) -> dict[str, str]:

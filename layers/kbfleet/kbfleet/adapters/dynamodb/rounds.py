@@ -35,8 +35,15 @@ _allowances = cache(lambda: TypeAdapter(SearchAllowance))
 
 _ROUND = "DOCUMENT_ROUND"
 _SEARCHES = "SEARCHES"
-_ROOM = {"PK": "FLEET", "SK": "ROOM"}
+ROOM = {"PK": "FLEET", "SK": "ROOM"}
+ISOLATION = "ISOLATION"
+"""The round that looks into all tenants."""
 _CONVERGENCE = {"PK": "FLEET", "SK": "CONVERGENCE"}
+
+
+def round_key(name: str) -> dict[str, str]:
+    """Of the position of the round of that name."""
+    return {"PK": "FLEET", "SK": f"ROUND#{name}"}
 
 
 class DynamoDBTenantRounds:
@@ -48,7 +55,7 @@ class DynamoDBTenantRounds:
 
     def __init__(self, table: Table, name: str) -> None:
         self._table = table
-        self._key = {"PK": "FLEET", "SK": f"ROUND#{name}"}
+        self._key = round_key(name)
 
     def find(self) -> TenantRound:
         return _tenant_rounds().validate_python(self._table.item(self._key) or {})
@@ -80,19 +87,19 @@ class DynamoDBRoomCounts:
         self._table = table
 
     def find(self) -> RoomCount | None:
-        record = self._table.item(_ROOM)
+        record = self._table.item(ROOM)
         return _room_counts().validate_python(record) if record else None
 
     def save(self, counted: RoomCount) -> None:
         fields = _room_counts().dump_python(counted, mode="json")
-        self._table.put({**_ROOM, **fields}, values={}, subject="what the account has room for")
+        self._table.put({**ROOM, **fields}, values={}, subject="what the account has room for")
 
     def take(self) -> None:
         client = self._table.client
         with translated("what the account has room for"), suppress(client.exceptions.ConditionalCheckFailedException):
             client.update_item(
                 TableName=self._table.name,
-                Key=as_item(_ROOM),
+                Key=as_item(ROOM),
                 UpdateExpression="ADD taken :one",
                 ConditionExpression="attribute_exists(PK)",
                 ExpressionAttributeValues=as_item({":one": 1}),

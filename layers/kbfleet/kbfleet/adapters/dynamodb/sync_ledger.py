@@ -4,18 +4,21 @@ running or held."""
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from kbfleet.adapters.dynamodb.table import as_item, knowledge_key, sortable_time
+from kbfleet.adapters.dynamodb.table import as_item, knowledge_key, outlined, sortable_time
 from kbfleet.domain.errors import ConcurrentUpdate
+from kbfleet.domain.fleet_overview import SyncOutline
 from kbfleet.domain.sync import Sync, SyncState
 from kbfleet.ports import Glance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
 
     from kbfleet.adapters.dynamodb.table import Table
     from kbfleet.domain.knowledge_base import KnowledgeBaseKind
@@ -24,10 +27,22 @@ if TYPE_CHECKING:
 
 _syncs = TypeAdapter(Sync)
 
+_outlines = cache(lambda: TypeAdapter(SyncOutline))
+
 _QUEUE = "SYNC"
+OUTLINES = "SYNC"
+"""The partition of the index `Overview` of those that have something to say."""
 _HELD = "HELD"
 """Beside the queue, in the same index: those whose next sync is held. An entry that an older version has stored comes
 into it with its next check, which is a day later at most."""
+
+
+INGESTION_START = {"PK": "FLEET", "SK": "INGESTION_START"}
+
+
+def claimed_at(record: Mapping[str, Any] | None) -> datetime | None:
+    """When the right to start a job was last taken, by the item that says so."""
+    return datetime.fromtimestamp(int(record["claimed_at"]) / 1000, UTC) if record else None
 
 
 def _lane(kind: KnowledgeBaseKind, priority: Priority) -> str:
@@ -63,11 +78,14 @@ class DynamoDBSyncLedger:
             yield _syncs.validate_python(record) if record else Sync.never_stored(knowledge)
 
     def save(self, sync: Sync) -> Sync:
-        stored = replace(sync, version=sync.version + 1)
+        stored = replace(sync, version=sync.version + 1, outlined=True)
         fields: dict[str, object] = {
             **knowledge_key(sync.of_knowledge, "SYNC"),
             **_syncs.dump_python(stored, mode="json", exclude_none=True),
         }
+        if (outline := SyncOutline.of(stored)) is not None:
+            said = _outlines().dump_json(outline, exclude_defaults=True).decode()
+            fields |= outlined(OUTLINES, _name(stored), said)
         if stored.state is not SyncState.IDLE:
             fields["queue"] = _QUEUE
             fields["queue_position"] = _position(stored)
@@ -126,7 +144,7 @@ class DynamoDBSyncLedger:
         at = int(now.timestamp() * 1000)
         try:
             self._table.put(
-                {"PK": "FLEET", "SK": "INGESTION_START", "claimed_at": at},
+                {**INGESTION_START, "claimed_at": at},
                 condition="attribute_not_exists(PK) OR claimed_at <= :latest",
                 values={":latest": at - int(interval.total_seconds() * 1000)},
                 subject="The right to start an ingestion job",

@@ -212,6 +212,25 @@ class Table:
             for page in pages:
                 yield from map(_fields, page["Items"])
 
+    def page(self, **arguments: Any) -> tuple[list[dict[str, Any]], int, Any]:
+        """One page of a query: its items, how many there were before they were filtered, and what the next page is
+        asked for with as `ExclusiveStartKey`; `None` at the end."""
+        with translated(f"a query of table {self.name}"):
+            answer = self.client.query(TableName=self.name, **arguments)
+        return list(map(_fields, answer.get("Items", ()))), answer["ScannedCount"], answer.get("LastEvaluatedKey")
+
+
+def outlined(kind: str, place: str, outline: str | None) -> Item:
+    """The attributes by which an item is in the index `Overview` beside the tenants' records, which are there by the
+    status that they have anyway.
+
+    Args:
+        kind: the partition of the index.
+        place: sorts the item within it.
+        outline: JSON; one text, for a thousand of them are read at once. `None` where there is nothing to say.
+    """
+    return {"status": kind, "status_since": place} | ({"outline": outline} if outline is not None else {})
+
 
 def sortable_time(time: datetime) -> str:
     """ISO 8601 in UTC with one precision, so that text order is time order."""
