@@ -52,6 +52,13 @@ def _transitions(state: dict[str, Any]) -> Iterator[tuple[str | None, str]]:
                 )
 
 
+def decisions() -> str:
+    """Every decision by its title."""
+    pages = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    titles = {page.name: page.read_text("utf-8").partition("\n")[0].removeprefix("# ") for page in pages}
+    return "\n".join(f"- [{title}]({name})" for name, title in titles.items())
+
+
 def corrections() -> str:
     """What is corrected in MiniStack, by the first lines of the modules."""
     rows = ["| correction | what it restores |", "|---|---|"]
@@ -283,6 +290,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "diagram of offboard_tenant": lambda: _diagram_of("offboard_tenant"),
     "diagram of rebuild_tenant": lambda: _diagram_of("rebuild_tenant"),
     "corrections": corrections,
+    "decisions": decisions,
     "facts": facts,
     "operations": operations,
     "operations by service": operations_by_service,

@@ -621,7 +621,9 @@ def _shown_of_both(body: TenantBody, beside: BesideBody) -> Iterator[str]:
     tenant = body.tenant_id
     if beside.role is Role.RETIRED:
         yield f"{DONE} Knowledge {body.knowledge} of tenant {tenant} answers, by profile {body.profile}."
-        if beside.keep_until is not None:
+        if beside.comparison is not None and beside.comparison.live is None:
+            yield f"Knowledge {beside.knowledge}, which was lost, goes with the next hourly round."
+        elif beside.keep_until is not None:
             kept = beside.keep_until > datetime.now(UTC)
             until = f"is kept until {moment(beside.keep_until)}" if kept else "goes with the next hourly round"
             yield (

@@ -311,11 +311,19 @@ def _kept(tenant: Tenant, now: datetime) -> Tenant:
     return tenant if beside is None else replace(tenant, beside=replace(beside, keep_until=now + beside.plan.keep))
 
 
+def _had_nothing_live(beside: Beside) -> bool:
+    """Whether what it was compared with could not be answered from any more."""
+    return beside.comparison is not None and beside.comparison.live is None
+
+
 def _exchanged(tenant: Tenant, now: datetime) -> Tenant:
     """The one beside is live from here on, and the live one is kept: the one write that promotes, and rolls back."""
     view = tenant.seen_from_beside()
     if view.beside is None:
         return tenant
+    if _had_nothing_live(view.beside):
+        # Nobody can want it back: it only takes one of the account's knowledge bases.
+        view = replace(view, beside=replace(view.beside, plan=replace(view.beside.plan, keep=timedelta(0))))
     retired = replace(view.beside, role=Role.RETIRED, since=now, answered_until=now, seen_from=False)
     return _written(_kept(replace(view, beside=retired), now), now)
 
@@ -327,7 +335,7 @@ def rolled_back(tenant: Tenant, number: int, now: datetime) -> Tenant:
         number: of the one that is to be live.
 
     Raises:
-        NothingBeside: no such one is kept.
+        NothingBeside: no such one is kept, or it was lost.
         TenantBusy: an execution has the tenant.
     """
     tenant.not_leaving()
@@ -338,6 +346,12 @@ def rolled_back(tenant: Tenant, number: int, now: datetime) -> Tenant:
         raise NothingBeside(
             f"Tenant {tenant.tenant_id} has no knowledge {number} that was live before and is kept.",
             remedy=f"`kbfleet tenant show {tenant.tenant_id}` says what there is.",
+        )
+    if _had_nothing_live(beside):
+        raise NothingBeside(
+            f"Knowledge {number} of tenant {tenant.tenant_id} was lost before {tenant.knowledge} took its place: nothing "
+            "could be answered from it.",
+            remedy=f"`kbfleet tenant show {tenant.tenant_id}` looks at what answers now.",
         )
     tenant.not_leased_by_another(None, now)
     return _exchanged(replace(tenant, beside=replace(beside, told=False)), now)
