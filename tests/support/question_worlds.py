@@ -225,7 +225,7 @@ class Told:
     @property
     def documents(self) -> set[str]:
         """That are said to have changed."""
-        _, _, behind = self.text.partition("These documents have changed since they passed last.")
+        _, _, behind = self.text.partition("These documents have changed since an hour before they passed last.")
         return set(filter(None, re.split(r"\\n|\n", behind.partition("To repair it")[0])))
 
     @property

@@ -204,6 +204,13 @@ class TestTheExchange:
         assert rebuild.rolled_back(back, 1, START) == back
         assert rebuild.rolled_back(back, 2, START).knowledge == 2
 
+    def test_nobody_is_sent_back_to_what_was_lost_and_it_is_not_kept(self) -> None:
+        after = rebuild.concluded(with_candidate(), REBUILDING, 2, replace(GOOD, live=None), START)
+        assert (after.knowledge, beside(after).keep_until) == (2, START)
+        assert rebuild.is_due(after, START)
+        with pytest.raises(NothingBeside, match="Knowledge 1 of tenant acme was lost before 2 took its place"):
+            rebuild.rolled_back(after, 1, START)
+
     @pytest.mark.parametrize("number", [2, 3])
     def test_nothing_else_can_be_rolled_back_to(self, number: int) -> None:
         with pytest.raises(NothingBeside):

@@ -548,7 +548,7 @@ def _changed_documents(changed: ChangedDocuments | None) -> Reason:
         return Reason("Which documents have changed since they passed last could not be listed.")
     if not changed.keys:
         return Reason("No document has changed since they passed last: look at the index, and at its settings.")
-    return Reason("These documents have changed since they passed last.", changed.keys, changed.left_out)
+    return Reason("These documents have changed since an hour before they passed last.", changed.keys, changed.left_out)
 
 
 def breach_alert(breach: Breach, deployment: Deployment) -> Alert:
