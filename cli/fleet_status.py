@@ -231,14 +231,16 @@ def _questions(body: FleetBody) -> str:
 
 def _cost(body: FleetBody, price: TokenPrice) -> list[str]:
     if body.used is None:
-        return ["no question was counted for the whole fleet yet; what it costs to stand: `kbfleet costs`"]
+        return ["no question was counted for the whole fleet yet", _NOT_COUNTED]
     used, cost = body.used.total, price.of_usage(body.used.total)
     asked = f"{used.questions:,} questions and {used.golden_searches:,} golden ones since {body.used.since}"
     tokens = [f"{cost:,.2f} USD for the tokens of answers,"] if cost is not None else []
     without = counted(used.questions_without_tokens, "question")
     unknown = [f"of {without} the tokens are not known"] if used.questions_without_tokens else []
-    rest = "not in it: storage, ingestion, searches; `kbfleet costs` estimates them"
-    return [asked, *tokens, literal(price.known_by), *unknown, rest]
+    return [asked, *tokens, literal(price.known_by), *unknown, _NOT_COUNTED]
+
+
+_NOT_COUNTED = "not in it: storage, ingestion, searches; `kbfleet costs` estimates what a fleet costs"
 
 
 def _looked(body: FleetBody) -> list[str]:

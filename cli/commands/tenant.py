@@ -198,7 +198,7 @@ def list_tenants(
     region: Region = None,
 ) -> None:
     """Show all tenants: status, tier, how fresh their knowledge is, and how their last sync ended. With --problems,
-    what is wrong with them and what to run, as `kbfleet status` has it of the first."""
+    what is wrong with them, the worst first, and what to run."""
 
     def shown(body: TenantsBody) -> Iterator[RenderableType]:
         if not body.tenants:

@@ -43,6 +43,7 @@ from tests.support.samples import ACME, SAKURA, first_knowledge, sync_result, te
 
 AN_HOUR = timedelta(hours=1)
 LOST = Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, "kbfleet-acme", ACME)
+STUCK = Finding(Disagreement.STUCK, ResourceKind.TENANT, "acme", ACME)
 LOOKED_AT = FleetOutlines(
     statuses={TenantStatus.ACTIVE: 2},
     tenants=(),
@@ -107,6 +108,8 @@ class TestWell:
             ({"census": None}, "have not been counted yet"),
             ({"census": Census(START, missing=1)}, "Of 1 tenant it is not known"),
             ({"whole": False}, "more than is read"),
+            ({"unread": ["SYNC of TENANT#acme"]}, "1 record could not be read: SYNC of TENANT#acme."),
+            ({"unread": [f"SYNC of TENANT#{each}" for each in "abcdefg"]}, "7 records could not be read: SYNC of"),
         ],
     )
     def test_what_was_not_looked_at_is_said_and_is_not_well(self, others: dict[str, Any], said: str) -> None:
@@ -137,6 +140,15 @@ class TestWell:
     def test_nor_is_one_in_which_anything_is_wrong(self, others: dict[str, Any]) -> None:
         assert not seen(**others).is_well
 
+    @pytest.mark.parametrize("status", [TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.PROVISIONING])
+    def test_while_anybody_could_be_hurt_somebody_must_have_looked(self, status: TenantStatus) -> None:
+        """Also at who is being provisioned: only the hourly round sees whether that is stuck."""
+        found = seen(statuses={status: 1}, round=TenantRound(), rooms=None, census=None)
+        assert len(found.unknown) == 3
+
+    def test_where_everybody_is_gone_nobody_need_look(self) -> None:
+        assert seen(statuses={TenantStatus.OFFBOARDED: 4}, round=TenantRound(), rooms=None, census=None).is_well
+
 
 class TestTroubles:
     @pytest.mark.parametrize(
@@ -148,6 +160,11 @@ class TestTroubles:
                 {"tenants": (active(findings=(replace(LOST, kind=ResourceKind.BUCKET),)),)},
                 Harm.WRONG_ANSWERS,
                 "kbfleet tenant show acme",
+            ),
+            (
+                {"tenants": (active(status=TenantStatus.PROVISIONING, findings=(LOST, STUCK)),)},
+                Harm.NO_ANSWERS,
+                "kbfleet tenant add acme",
             ),
             ({"tenants": (active(unseen_since=START - UNSEEN_FOR),)}, Harm.UNKNOWN, "kbfleet tenant show acme"),
             (
@@ -190,6 +207,12 @@ class TestTroubles:
         "others",
         [
             {"tenants": (active(status=TenantStatus.PROVISIONING),)},
+            {"tenants": (active(status=TenantStatus.PROVISIONING, findings=(LOST,)),)},
+            {
+                "tenants": (active(status=TenantStatus.SUSPENDED),),
+                "questions": (QuestionsOutline(ACME, 3, 2, 1, 1, START, START),),
+                "asked": 1,
+            },
             {"tenants": (active(status=TenantStatus.SUSPENDED, findings=(LOST,)),)},
             {"tenants": (active(unseen_since=START - AN_HOUR),)},
             {"tenants": (active(beside=BesideOutline(2, Role.RETIRED, START)),)},
