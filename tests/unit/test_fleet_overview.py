@@ -191,6 +191,11 @@ class TestTroubles:
             ),
             ({"syncs": (SyncOutline(ACME, left_out=2),)}, Harm.DOCUMENTS_MISSING, "kbfleet documents acme --failed"),
             (
+                {"syncs": (SyncOutline(ACME, outcome=Outcome.DEGRADED),)},
+                Harm.DOCUMENTS_MISSING,
+                "kbfleet documents acme --failed",
+            ),
+            (
                 {"questions": (QuestionsOutline(ACME, 3, 2, 1, 1, START, START),), "asked": 1},
                 Harm.WRONG_ANSWERS,
                 "kbfleet questions results acme",
@@ -218,6 +223,7 @@ class TestTroubles:
             {"tenants": (active(beside=BesideOutline(2, Role.RETIRED, START)),)},
             {"syncs": (SyncOutline(ACME, on_hold=True, outcome=Outcome.FAILED),)},
             {"syncs": (SyncOutline(ACME, pending_since=START - AN_HOUR),)},
+            {"syncs": (SyncOutline(ACME, outcome=Outcome.DEGRADED, left_out=0),)},
             {"syncs": (running("acme", outcome=Outcome.FAILED),)},
             {"syncs": (queued("acme", outcome=Outcome.FAILED, retries=1),)},
             {"questions": (QuestionsOutline(ACME, 3, 2, 1, 0, None, START),), "asked": 1},

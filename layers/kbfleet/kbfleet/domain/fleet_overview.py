@@ -108,7 +108,8 @@ class JobOutline:
 
 @dataclass(frozen=True, slots=True)
 class SyncOutline:
-    """Of an entry of the sync ledger, what is going on, waits, or is not well."""
+    """Of an entry of the sync ledger, what is going on, waits, or is not well. `left_out` is how many documents are, as
+    they were counted; `None` while nobody knows."""
 
     tenant_id: TenantId
     knowledge: int = 1
@@ -124,7 +125,7 @@ class SyncOutline:
     hold: Hold | None = None
     outcome: Outcome | None = None
     ended_at: datetime | None = None
-    left_out: int = 0
+    left_out: int | None = None
     uncounted_since: datetime | None = None
     distrusted: bool = False
     on_hold: bool = False
@@ -166,7 +167,7 @@ class SyncOutline:
             sync.hold,
             result.outcome if result is not None else None,
             result.ended_at if result is not None else None,
-            sync.documents_left_out or 0,
+            sync.documents_left_out,
             sync.uncounted_since,
             sync.distrusted,
             sync.on_hold,
@@ -598,7 +599,9 @@ def _of_sync(sync: SyncOutline, told: Mapping[str, Harm], stale_after: timedelta
     if sync.pending_since is not None and now - sync.pending_since > stale_after:
         what = "changes of its documents are not in the answers"
         yield Trouble(tenant_id, Harm.WRONG_ANSWERS, sync.pending_since, what, show)
-    if sync.left_out or sync.uncounted_since is not None or sync.outcome is Outcome.DEGRADED:
+    # How the last job ended says nothing any more once they were counted: they may have been tried again since.
+    unknown = sync.left_out is None and sync.outcome is Outcome.DEGRADED
+    if sync.left_out or sync.uncounted_since is not None or unknown:
         number = f"{sync.left_out:,}" if sync.left_out else "some"
         what = f"{number} of its documents {'is' if sync.left_out == 1 else 'are'} left out"
         command = f"kbfleet documents {tenant_id} --failed"
