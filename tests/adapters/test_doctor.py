@@ -25,7 +25,7 @@ from kbfleet.contracts.questions import QuestionStandBody, ScoreBody
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLoss
-from kbfleet.domain.fleet_overview import IncidentOutline
+from kbfleet.domain.fleet_overview import ROUND_OVERDUE_AFTER, IncidentOutline
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import Outcome
@@ -38,7 +38,7 @@ from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from tests.support.aws import client as aws_client
 from tests.support.clock import START
-from tests.support.template import resources
+from tests.support.template import properties, resources
 
 MODELS = {"EmbeddingModelId": "amazon.titan-embed-text-v2:0", "GenerationModelId": "jp.anthropic.claude-haiku-4-5"}
 PROFILES = ("global.amazon.nova-lite-v1:0", "apac.amazon.nova-pro-v1:0", "apac.amazon.nova-lite-v1:0")
@@ -486,6 +486,16 @@ class TestKnowledge:
     ) -> None:
         self.reconciled(monkeypatch, last_round=None)
         assert [result.verdict for result in troubles(patient)] == [Verdict.NOTE]
+
+    def test_a_round_that_is_overdue_is_not_well_and_the_page_of_its_alarm_says_why(
+        self, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended = RECONCILED.at - ROUND_OVERDUE_AFTER - timedelta(minutes=1)
+        self.reconciled(monkeypatch, last_round=WholeRound(ended - timedelta(hours=1), ended))
+        (result,) = troubles(patient)
+        assert (result.verdict, "The next one is overdue" in result.finding) == (Verdict.WRONG, True)
+        alarm = properties("ReconciliationFailingAlarm")["AlarmDescription"]
+        assert result.advice.rstrip(".") in alarm
 
     def test_whom_the_last_round_could_not_look_into_is_counted(
         self, patient: Patient, monkeypatch: pytest.MonkeyPatch

@@ -173,8 +173,8 @@ class TestWhatAllShare:
         fleet.store.gone = True
         handler("admin/reconcile")({"hourly": True})
         desk = IncidentDesk(fleet.incidents, RecordingAlertChannel(), fleet.clock, DEPLOYMENT)
-        for told in fleet.announcements.fleet_diagnoses:
-            for signal in of_fleet_diagnosis(told, DEPLOYMENT):
+        for diagnosis in fleet.announcements.fleet_diagnoses:
+            for signal in of_fleet_diagnosis(diagnosis, DEPLOYMENT):
                 desk.record(signal)
         told = run("kbfleet status")
         assert told.exit_code == 1

@@ -316,6 +316,7 @@ def a_job_that_failed_is_tried_again(person: Person) -> None:
     person.lives.order({"effect": "job_fails", "failureReasons": ["The key was disabled."], "count": 1})
     _put(person.lives, "new.md", "A boat carries four.")
     person.runs(f"kbfleet sync start {TENANT}", 1)
+    assert f"kbfleet tenant show {TENANT}" in person.runs("kbfleet status", 1)
     assert "The key was disabled." in person.runs(f"kbfleet tenant show {TENANT}")
     assert "FAILED" in person.asks_the_doctor()
     hop = person.asks_why(TENANT, "new.md")

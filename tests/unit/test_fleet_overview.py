@@ -264,6 +264,40 @@ class TestTroubles:
         assert [each.harm for each in found.troubles] == [Harm.NO_ANSWERS]
 
 
+class TestIncidents:
+    """Of who is out of service, nobody asks."""
+
+    @pytest.mark.parametrize("status", [TenantStatus.SUSPENDED, TenantStatus.OFFBOARDING])
+    @pytest.mark.parametrize("concern", [Concern.INGESTION, Concern.DOCUMENTS, Concern.KNOWLEDGE, Concern.QUESTIONS])
+    def test_what_hurts_nobody_any_more_is_not_told(self, status: TenantStatus, concern: Concern) -> None:
+        found = seen(tenants=(active(status=status),), incidents=(self.of(concern, "acme"),))
+        assert (found.incidents_in_all, found.is_well) == (0, True)
+
+    @pytest.mark.parametrize(
+        ("status", "concern", "named", "broken"),
+        [
+            (TenantStatus.ACTIVE, Concern.INGESTION, ["acme"], 1),
+            (TenantStatus.FAILED, Concern.PROVISIONING, ["acme"], 1),
+            (TenantStatus.SUSPENDED, Concern.ISOLATION, ["acme"], 1),
+            (TenantStatus.OFFBOARDING, Concern.OFFBOARDING, ["acme"], 1),
+            (TenantStatus.SUSPENDED, Concern.INGESTION, ["acme", "sakura"], 2),
+            (TenantStatus.SUSPENDED, Concern.INGESTION, ["acme"], 2),
+            (TenantStatus.SUSPENDED, Concern.INGESTION, [], 1),
+            (TenantStatus.SUSPENDED, Concern.ALARM, ["kbfleet-TicksFailingAlarm-1A2B"], 1),
+        ],
+    )
+    def test_what_may_hurt_somebody_is(
+        self, status: TenantStatus, concern: Concern, named: list[str], broken: int
+    ) -> None:
+        found = seen(tenants=(active(status=status),), incidents=(self.of(concern, *named, broken=broken),))
+        assert found.incidents_in_all == 1
+
+    @staticmethod
+    def of(concern: Concern, *named: str, broken: int = 1) -> IncidentOutline:
+        harm = Harm.WRONG_ANSWERS
+        return IncidentOutline("i/1", concern, "it fails", START, broken, harm, tuple((each, harm) for each in named))
+
+
 class TestQueue:
     @pytest.mark.parametrize(
         ("fields", "why"),

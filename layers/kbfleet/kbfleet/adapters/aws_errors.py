@@ -87,8 +87,8 @@ _SETTLING = (
     # Documents are ingested one by one at this moment: no job starts beside them (HatmanStack/RAGStack-Lambda).
     "ongoing KnowledgeBaseDocuments API request",
 )
-"""Texts of 400 answers that pass by themselves, reported by users, mostly of Bedrock Knowledge Bases: a new index is not
-visible at once. The same texts can mask a permission that is really missing, so retries of them must end."""
+"""Texts of 400 answers that pass by themselves, reported by users, most of them of Bedrock Knowledge Bases: a new index
+is not visible at once. The same texts can mask a permission that is really missing, so retries of them must end."""
 
 _CROWDED = ("sum of concurrent IngestKnowledgeBaseDocuments", "reached max number")
 """An account has room for ten requests that ingest documents one by one (Amazon Bedrock quotas; the texts are of users'

@@ -7,7 +7,7 @@ a fleet that is well is a few pages of keys, however large it is. Everything her
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -471,11 +471,13 @@ def overview(
     )
     rebuilds = [each for each in besides if each.beside.role is Role.CANDIDATE]
     # Who is out of service is asked nothing.
-    questions = [each for each in outlines.questions if _is_in_service(each.tenant_id, by_tenant)]
+    unasked_of = {str(each.tenant_id) for each in outlines.tenants if each.status in _OUT_OF_SERVICE}
+    questions = [each for each in outlines.questions if each.tenant_id not in unasked_of]
     unasked = sum(each.judged_at is None for each in questions)
     regressed = sum(each.regressions > 0 for each in questions)
     failing, out_of_service = len(questions) - unasked, len(outlines.questions) - len(questions)
     passing = outlines.asked - len(outlines.questions)
+    incidents = [each for each in outlines.incidents if _may_hurt(each, unasked_of)]
     troubles = _worst_of_each(replace(outlines, questions=questions), live, now, stale_after)
     return FleetOverview(
         at=now,
@@ -498,8 +500,8 @@ def overview(
         rooms_counted_at=outlines.rooms.counted_at if outlines.rooms is not None else None,
         start_interval=start_interval,
         questions=Questions(outlines.asked - out_of_service, passing, failing - regressed, regressed, unasked),
-        incidents=sorted(outlines.incidents, key=lambda each: each.place)[:SHOWN],
-        incidents_in_all=len(outlines.incidents),
+        incidents=sorted(incidents, key=lambda each: each.place)[:SHOWN],
+        incidents_in_all=len(incidents),
         more_incidents=outlines.incidents_left_out,
         used=outlines.used,
         round=outlines.round,
@@ -515,12 +517,16 @@ def _answers(sync: SyncOutline, tenants: Mapping[TenantId, TenantOutline]) -> bo
     return tenant is None or sync.knowledge == tenant.knowledge
 
 
-def _is_in_service(tenant_id: TenantId, tenants: Mapping[TenantId, TenantOutline]) -> bool:
-    """Of whom there is no outline, nothing is wrong with the tenant's status."""
-    return tenant_id not in tenants or tenants[tenant_id].status not in _OUT_OF_SERVICE
-
-
 _OUT_OF_SERVICE = {TenantStatus.SUSPENDED, TenantStatus.OFFBOARDING}
+
+
+def _may_hurt(incident: IncidentOutline, unasked_of: Set[str]) -> bool:
+    """Whether somebody may be in it of whom questions are asked. Others' stays open, for they may be resumed."""
+    named = {name for name, _ in incident.named}
+    return incident.concern not in _OF_ANSWERS or incident.broken > len(named) or not named <= unasked_of
+
+
+_OF_ANSWERS = {Concern.INGESTION, Concern.DOCUMENTS, Concern.KNOWLEDGE, Concern.QUESTIONS, Concern.REBUILDING}
 
 
 # --- who is hurt ---
