@@ -27,6 +27,7 @@ from kbfleet.contracts.tenants import ListedTenantBody
 from kbfleet.domain.capacity import BUCKETS, USAGE_KEYS, Room, Scarce
 from kbfleet.domain.convergence import CONVERGED_BY_ITSELF
 from kbfleet.domain.finding import Disagreement
+from kbfleet.domain.fleet_overview import ROUND_OVERDUE_AFTER
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import TenantId
@@ -221,6 +222,8 @@ def _last_round(report: ReconciliationDetail) -> tuple[Verdict, str, str]:
     if report.round_ended_at is None:
         return _well("There are no tenants to look into.")
     found = f"Each tenant was last looked into by the round that ended at {report.round_ended_at:%Y-%m-%d %H:%M} UTC"
+    if report.occurred_at - report.round_ended_at > ROUND_OVERDUE_AFTER:
+        return Verdict.WRONG, f"{found}. The next one is overdue.", "See docs/runbook/scheduled-work-failing.md."
     if report.round_missed:
         missed = f"{found}; {report.round_missed:,} of them it could not look into."
         return Verdict.NOTE, missed, "The next one tries again."

@@ -24,6 +24,7 @@ from kbfleet.contracts.tenants import TroubleBody
 from kbfleet.domain.capacity import WARNED_FROM
 from kbfleet.domain.fleet_overview import Why
 from kbfleet.domain.harm import Harm
+from kbfleet.domain.incident import Concern
 from kbfleet.domain.tenant_status import TenantStatus
 
 _TROUBLES = 10
@@ -86,10 +87,15 @@ def _verdict(body: FleetBody) -> str:
         others = body.troubles_in_all - silent
         beside = f"; {others:,} more in trouble" if others else ""
         return f"[red]✗ {silent:,} of {tenants} without answers[/]{beside}. {at}"
+    shared = [each for each in body.incidents if each.concern is Concern.FLEET and each.harm is Harm.NO_ANSWERS]
+    if shared:
+        return f"[red]✗ {tenants} may be without answers[/]: {literal(shared[0].what)}. {at}"
     if body.troubles_in_all:
         return f"[red]✗ {body.troubles_in_all:,} of {tenants} in trouble[/]; none is known to be without answers. {at}"
     if body.incidents_in_all:
-        return f"[red]✗ {counted(body.incidents_in_all, 'open incident')}[/]; no tenant is known to be hurt. {at}"
+        hurt = [each.harm for each in body.incidents if each.harm not in {None, Harm.MACHINERY_ONLY}]
+        worst = f"the worst: {_HARMS[hurt[0]]}" if hurt else "no tenant is known to be hurt"
+        return f"[red]✗ {counted(body.incidents_in_all, 'open incident')}[/]; {worst}. {at}"
     if not body.well:
         return f"[yellow]? Nothing is known to be wrong, but not everything was looked at.[/] {at}"
     if not body.tenants:
@@ -231,14 +237,16 @@ def _questions(body: FleetBody) -> str:
 
 def _cost(body: FleetBody, price: TokenPrice) -> list[str]:
     if body.used is None:
-        return ["no question was counted for the whole fleet yet; what it costs to stand: `kbfleet costs`"]
+        return ["no question was counted for the whole fleet yet", _NOT_COUNTED]
     used, cost = body.used.total, price.of_usage(body.used.total)
     asked = f"{used.questions:,} questions and {used.golden_searches:,} golden ones since {body.used.since}"
     tokens = [f"{cost:,.2f} USD for the tokens of answers,"] if cost is not None else []
     without = counted(used.questions_without_tokens, "question")
     unknown = [f"of {without} the tokens are not known"] if used.questions_without_tokens else []
-    rest = "not in it: storage, ingestion, searches; `kbfleet costs` estimates them"
-    return [asked, *tokens, literal(price.known_by), *unknown, rest]
+    return [asked, *tokens, literal(price.known_by), *unknown, _NOT_COUNTED]
+
+
+_NOT_COUNTED = "not in it: storage, ingestion, searches; `kbfleet costs` estimates what a fleet costs"
 
 
 def _looked(body: FleetBody) -> list[str]:

@@ -198,7 +198,7 @@ def list_tenants(
     region: Region = None,
 ) -> None:
     """Show all tenants: status, tier, how fresh their knowledge is, and how their last sync ended. With --problems,
-    what is wrong with them and what to run, as `kbfleet status` has it of the first."""
+    what is wrong with them, the worst first, and what to run."""
 
     def shown(body: TenantsBody) -> Iterator[RenderableType]:
         if not body.tenants:
@@ -211,6 +211,8 @@ def list_tenants(
     api, now = FleetApi.of_stack(stack, region), datetime.now(UTC)
     with Progress("Tenants") as progress:
         body = api.tenants(status, progress.count)
+    if problems and any("trouble" not in each.model_fields_set for each in body.tenants):
+        raise InvalidInput("--problems", "cannot be answered by a fleet of an older release: deploy this one.")
     listed = list(_with_questions(body.tenants, api.question_stands()) if problems else body.tenants)
     if problems:
         listed = [each for each in listed if each.trouble is not None]

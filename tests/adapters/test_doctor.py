@@ -25,7 +25,9 @@ from kbfleet.contracts.questions import QuestionStandBody, ScoreBody
 from kbfleet.contracts.tenants import ListedTenantBody, TenantsBody
 from kbfleet.domain.errors import NotReadyYet
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLoss
+from kbfleet.domain.fleet_overview import ROUND_OVERDUE_AFTER, IncidentOutline
 from kbfleet.domain.harm import Harm
+from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import Outcome
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.profiles import Answering, Embedding, Ingestion, Parser, ParserKind, Profile, ProfileName, Reranker
@@ -35,7 +37,8 @@ from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.usage_plan import Tier
 from tests.support.aws import client as aws_client
-from tests.support.template import resources
+from tests.support.clock import START
+from tests.support.template import properties, resources
 
 MODELS = {"EmbeddingModelId": "amazon.titan-embed-text-v2:0", "GenerationModelId": "jp.anthropic.claude-haiku-4-5"}
 PROFILES = ("global.amazon.nova-lite-v1:0", "apac.amazon.nova-pro-v1:0", "apac.amazon.nova-lite-v1:0")
@@ -484,6 +487,16 @@ class TestKnowledge:
         self.reconciled(monkeypatch, last_round=None)
         assert [result.verdict for result in troubles(patient)] == [Verdict.NOTE]
 
+    def test_a_round_that_is_overdue_is_not_well_and_the_page_of_its_alarm_says_why(
+        self, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended = RECONCILED.at - ROUND_OVERDUE_AFTER - timedelta(minutes=1)
+        self.reconciled(monkeypatch, last_round=WholeRound(ended - timedelta(hours=1), ended))
+        (result,) = troubles(patient)
+        assert (result.verdict, "The next one is overdue" in result.finding) == (Verdict.WRONG, True)
+        alarm = properties("ReconciliationFailingAlarm")["AlarmDescription"]
+        assert result.advice.rstrip(".") in alarm
+
     def test_whom_the_last_round_could_not_look_into_is_counted(
         self, patient: Patient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -803,6 +816,14 @@ class TestWhatCallsForPeople:
         (found,) = troubles(patient)
         assert (found.check, found.verdict) == ("alarms", Verdict.WRONG)
         assert "docs/runbook/alerts-undelivered.md" in found.advice
+
+    def test_whom_the_overview_sends_here_for_an_alarm_learns_which_one_and_what_to_do(self, patient: Patient) -> None:
+        incident = IncidentOutline("i/1", Concern.ALARM, "an alarm went off", START, 1, named=((ALARM, None),))
+        assert incident.command == "kbfleet doctor"
+        aws_client("cloudwatch").set_alarm_state(AlarmName=ALARM, StateValue="ALARM", StateReason="test")
+        (found,) = troubles(patient)
+        assert found.finding.startswith(f"{incident.named[0][0]}: ")
+        assert found.advice == "See docs/runbook/alerts-undelivered.md."
 
     def test_dead_letters_wait(self, patient: Patient) -> None:
         aws_client("sqs").send_message(QueueUrl=patient.resources["TickDeadLetterQueue"], MessageBody="tick")

@@ -8,17 +8,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from kbfleet.adapters.dynamodb.fleet_records import DynamoDBFleetRecords
 from kbfleet.adapters.dynamodb.incidents import DynamoDBIncidents
 from kbfleet.adapters.dynamodb.questions import DynamoDBQuestionWatches
-from kbfleet.adapters.dynamodb.rounds import ISOLATION, DynamoDBRoomCounts, DynamoDBTenantRounds
+from kbfleet.adapters.dynamodb.rounds import ISOLATION, ROOM, DynamoDBRoomCounts, DynamoDBTenantRounds
 from kbfleet.adapters.dynamodb.sync_ledger import DynamoDBSyncLedger
-from kbfleet.adapters.dynamodb.table import Table, as_item
+from kbfleet.adapters.dynamodb.table import Table, as_item, outlined
 from kbfleet.adapters.dynamodb.tenants import DynamoDBTenantRegistry
 from kbfleet.adapters.dynamodb.usage import DynamoDBUsageRecords
 from kbfleet.domain.capacity import Room, RoomCount, Scarce
 from kbfleet.domain.deletions import AnsweredFrom, Hold, HoldReason
+from kbfleet.domain.errors import NotReadyYet, Throttled
 from kbfleet.domain.finding import Disagreement, Fact, Finding, ResourceKind, UnseenSince
 from kbfleet.domain.fleet_overview import (
     BesideOutline,
@@ -115,7 +117,7 @@ class FleetRecordsSuite:
             world.registry.create(tenant(TenantId(f"tenant-{number}"), status=status))
         found = world.read()
         assert {status: found.statuses.get(status) for status in TenantStatus} == dict.fromkeys(TenantStatus, 1)
-        told = {TenantStatus.PROVISIONING, TenantStatus.FAILED, TenantStatus.OFFBOARDING}
+        told = set(TenantStatus) - {TenantStatus.ACTIVE, TenantStatus.OFFBOARDED}
         assert {each.status for each in found.tenants} == told
 
     def test_what_is_wrong_with_a_tenant_is_told_and_so_is_what_is_beside(self, world: World) -> None:
@@ -271,6 +273,85 @@ class TestDynamoDBFleetRecords(FleetRecordsSuite):
         world.ledger.save(older)
         assert len(world.read().syncs) == 2
 
+    @pytest.mark.parametrize(
+        "outline",
+        [
+            "{",
+            "[]",
+            "null",
+            "",
+            '{"tenant_id": "acme"',
+            '{"tenant_id": "acme", "state": "ASLEEP"}',
+            '{"state": "IDLE"}',
+        ],
+    )
+    def test_an_outline_that_cannot_be_read_is_named_and_hides_no_other(
+        self, table: Table, world: World, outline: str
+    ) -> None:
+        for name in (ACME, SAKURA):
+            world.ledger.save(Sync(name, result=sync_result(Outcome.FAILED)))
+        _set(table, {"PK": "TENANT#acme", "SK": "SYNC"}, outline=outline)
+        found = world.read()
+        assert [each.tenant_id for each in found.syncs] == [SAKURA]
+        assert found.unread == ["SYNC of TENANT#acme"]
+
+    def test_nor_does_an_incident_that_cannot_be_read(self, table: Table, world: World) -> None:
+        timeline, incident = opened()
+        world.incidents.record(timeline, [incident])
+        item = outlined("INCIDENT", "0#a", '{"identity": "i/1", "concern": "WEATHER"}')
+        table.put({"PK": "INCIDENT#1", "SK": "0001", **item}, values={}, subject="an incident of a newer version")
+        found = world.read()
+        assert [each.identity for each in found.incidents] == [incident.identity]
+        assert found.unread == ["0001 of INCIDENT#1"]
+
+    @pytest.mark.parametrize(
+        "damage", [{"losses": [{"disagreement": "ASTRAY"}]}, {"beside": "none"}, {"status_since": "yesterday"}]
+    )
+    def test_nor_does_a_record_and_its_tenant_is_counted_all_the_same(
+        self, table: Table, world: World, damage: dict[str, Any]
+    ) -> None:
+        world.registry.create(tenant(ACME, losses=(LOST,)))
+        world.registry.create(tenant(SAKURA, losses=(LOST,)))
+        _set(table, {"PK": "TENANT#acme", "SK": "PROFILE"}, **damage)
+        found = world.read()
+        assert found.statuses[TenantStatus.ACTIVE] == 2
+        assert [each.tenant_id for each in found.tenants] == [SAKURA]
+        assert found.unread == ["PROFILE of TENANT#acme"]
+
+    def test_nor_does_what_the_fleet_has_one_of(self, table: Table, world: World) -> None:
+        world.rooms.save(RoomCount(START, (Room(Scarce.BUCKETS, 3, 10, ("S3_VECTORS",)),)))
+        world.records.count(Census(START))
+        _set(table, {"PK": "FLEET", "SK": "CENSUS"}, at="yesterday")
+        _set(table, ROOM, rooms=[{"of": "moons", "used": 1, "quota": 1}])
+        found = world.read()
+        assert (found.rooms, found.census) == (None, None)
+        assert sorted(found.unread) == ["CENSUS of FLEET", f"{ROOM['SK']} of FLEET"]
+
+    def test_what_a_newer_version_says_beside_is_left_out(self, table: Table, world: World) -> None:
+        world.ledger.save(Sync(ACME, result=sync_result(Outcome.FAILED)))
+        said = '{"tenant_id": "acme", "outcome": "FAILED", "mood": "gloomy"}'
+        _set(table, {"PK": "TENANT#acme", "SK": "SYNC"}, outline=said)
+        found = world.read()
+        assert ([each.outcome for each in found.syncs], found.unread) == ([Outcome.FAILED], [])
+
+    @pytest.mark.parametrize(
+        ("code", "message", "error"),
+        [
+            ("ValidationException", "Cannot read from backfilling global secondary index: Overview", NotReadyYet),
+            ("ValidationException", "The table does not have the specified index: Overview", NotReadyYet),
+            ("ProvisionedThroughputExceededException", "Slow down.", Throttled),
+            ("InternalServerError", "Once more.", NotReadyYet),
+        ],
+    )
+    @pytest.mark.parametrize("after", [0, 1, 3])
+    def test_a_page_that_fails_is_never_taken_for_the_end(
+        self, table: Table, code: str, message: str, error: type[Exception], after: int
+    ) -> None:
+        """While AWS makes the index, or deletes it, or has a bad day: who asks is to ask again."""
+        failing = _FailingClient(table.client, after, code, message)
+        with pytest.raises(error):
+            DynamoDBFleetRecords(Table(failing, table.name)).read(START, MOST)  # type: ignore[arg-type]
+
     def test_reads_are_counted_and_when_there_are_too_few_that_is_told(self, table: Table, world: World) -> None:
         for number in range(3):
             world.registry.create(tenant(TenantId(f"tenant-{number}"), status=TenantStatus.FAILED))
@@ -357,6 +438,42 @@ def _without(table: Table, key: dict[str, str], *fields: str) -> None:
         UpdateExpression="REMOVE " + ", ".join(f"#{name}" for name in fields),
         ExpressionAttributeNames={f"#{name}": name for name in fields},
     )
+
+
+def _set(table: Table, key: dict[str, str], **fields: Any) -> None:
+    """As a newer version has stored it, or nobody should."""
+    table.client.update_item(
+        TableName=table.name,
+        Key=as_item(key),
+        UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in fields),
+        ExpressionAttributeNames={f"#{name}": name for name in fields},
+        ExpressionAttributeValues=as_item({f":{name}": value for name, value in fields.items()}),
+    )
+
+
+class _FailingClient:
+    """Refuses each query of an index after the first ones."""
+
+    def __init__(self, client: Any, after: int, code: str, message: str) -> None:
+        self._client = client
+        self._left = after
+        self._error = ClientError(
+            {
+                "Error": {"Code": code, "Message": message},
+                "ResponseMetadata": {"HTTPStatusCode": 500 if code == "InternalServerError" else 400},  # type: ignore[typeddict-item]
+            },
+            "Query",
+        )
+
+    def get_item(self, **arguments: Any) -> Any:
+        return self._client.get_item(**arguments)
+
+    def query(self, **arguments: Any) -> Any:
+        if "IndexName" in arguments:
+            if not self._left:
+                raise self._error
+            self._left -= 1
+        return self._client.query(**arguments)
 
 
 class _CountedClient:

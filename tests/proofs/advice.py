@@ -197,6 +197,7 @@ def a_deletion_that_is_overdue_is_done_now(person: Person) -> None:
     person.runs("kbfleet reconcile", 1)
     told = person.asks_the_doctor()
     assert "should have been deleted" in told
+    assert f"kbfleet tenant offboard {TENANT}" in person.runs("kbfleet status", 1)
     person.runs(f"kbfleet tenant show {TENANT}")
     # It asks for the tenant's id, which is typed.
     person.runs(f"kbfleet tenant offboard {TENANT} --confirm {TENANT} --wait")
@@ -211,10 +212,12 @@ def a_provisioning_that_failed_is_taken_up(person: Person) -> None:
     person.runs("kbfleet tenant add bravo", 1)
     assert person.asks_why("bravo", KEY)["hop"] == "TENANT"
     assert "Tenant bravo is FAILED" in person.asks_the_doctor()
+    assert "kbfleet tenant add bravo" in person.runs("kbfleet status", 1)
     person.runs("kbfleet sync start bravo", 2)
     person.runs("kbfleet tenant show bravo")
     person.does("Fix the cause, then run `kbfleet tenant add bravo`")
     assert person.lives.status("bravo") is TenantStatus.ACTIVE
+    assert "bravo" not in person.runs("kbfleet status", 1)  # where no round has looked yet, it is not said to be well
 
 
 @situation
@@ -313,6 +316,7 @@ def a_job_that_failed_is_tried_again(person: Person) -> None:
     person.lives.order({"effect": "job_fails", "failureReasons": ["The key was disabled."], "count": 1})
     _put(person.lives, "new.md", "A boat carries four.")
     person.runs(f"kbfleet sync start {TENANT}", 1)
+    assert f"kbfleet tenant show {TENANT}" in person.runs("kbfleet status", 1)
     assert "The key was disabled." in person.runs(f"kbfleet tenant show {TENANT}")
     assert "FAILED" in person.asks_the_doctor()
     hop = person.asks_why(TENANT, "new.md")
@@ -330,12 +334,14 @@ def a_document_that_failed_is_retried(person: Person) -> None:
     person.lives.collect(TENANT)
     person.runs(f"kbfleet tenant show {TENANT}")
     person.asks_the_doctor()
+    assert f"kbfleet documents {TENANT} --failed" in person.runs("kbfleet status", 1)
     assert "new.md" in person.runs(f"kbfleet documents {TENANT} --failed")
     hop = person.asks_why(TENANT, "new.md")
     assert hop["hop"] == "DOCUMENT", hop
     person.runs(f"kbfleet sync retry-failed {TENANT}")
     _is_whole(person)
     _passes(person, "new.md")
+    assert "left out" not in person.runs("kbfleet status", 1)
 
 
 @situation
@@ -399,6 +405,9 @@ def a_lost_bucket_is_made_again_and_filled_from_a_backup(person: Person) -> None
     assert hop["hop"] == "OBJECT"
     with tempfile.TemporaryDirectory() as folder:
         person.runs(f"kbfleet upload {TENANT} {a_file(Path(folder), 'A tent.')} --key {KEY}", 1)
+    person.runs("kbfleet reconcile", 1)
+    assert f"kbfleet tenant show {TENANT}" in person.runs("kbfleet status", 1)
+    assert "only a backup brings them back" in " ".join(person.runs(f"kbfleet tenant show {TENANT}").split())
     person.does("does not exist any more; nothing can be put into it", ends_with=1)  # for something is missing
     person.does("only a backup brings them back")
     for key, text in DOCUMENTS.items():
@@ -466,10 +475,12 @@ def a_held_sync_goes_on(person: Person) -> None:
         person.lives.client("s3").delete_object(Bucket=person.lives.bucket(TENANT), Key=key)
     person.runs(f"kbfleet sync start {TENANT}", 1)
     assert "--accept-deletions 3" in person.asks_the_doctor()
-    person.runs(f"kbfleet tenant show {TENANT}")
+    assert "a sync is held" in person.runs("kbfleet status", 1)
+    assert "--accept-deletions 3" in person.runs(f"kbfleet tenant show {TENANT}")
     person.runs(f"kbfleet sync start {TENANT} --accept-deletions 1", 2)
     person.does("Look again; then, if all of them are to go")
     assert person.lives.fleet.sync(TENANT).hold is None
+    assert "held" not in person.runs("kbfleet status", 1)
 
 
 @situation

@@ -43,6 +43,7 @@ from tests.support.samples import ACME, SAKURA, first_knowledge, sync_result, te
 
 AN_HOUR = timedelta(hours=1)
 LOST = Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, "kbfleet-acme", ACME)
+STUCK = Finding(Disagreement.STUCK, ResourceKind.TENANT, "acme", ACME)
 LOOKED_AT = FleetOutlines(
     statuses={TenantStatus.ACTIVE: 2},
     tenants=(),
@@ -107,6 +108,8 @@ class TestWell:
             ({"census": None}, "have not been counted yet"),
             ({"census": Census(START, missing=1)}, "Of 1 tenant it is not known"),
             ({"whole": False}, "more than is read"),
+            ({"unread": ["SYNC of TENANT#acme"]}, "1 record could not be read: SYNC of TENANT#acme."),
+            ({"unread": [f"SYNC of TENANT#{each}" for each in "abcdefg"]}, "7 records could not be read: SYNC of"),
         ],
     )
     def test_what_was_not_looked_at_is_said_and_is_not_well(self, others: dict[str, Any], said: str) -> None:
@@ -137,6 +140,15 @@ class TestWell:
     def test_nor_is_one_in_which_anything_is_wrong(self, others: dict[str, Any]) -> None:
         assert not seen(**others).is_well
 
+    @pytest.mark.parametrize("status", [TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.PROVISIONING])
+    def test_while_anybody_could_be_hurt_somebody_must_have_looked(self, status: TenantStatus) -> None:
+        """Also at who is being provisioned: only the hourly round sees whether that is stuck."""
+        found = seen(statuses={status: 1}, round=TenantRound(), rooms=None, census=None)
+        assert len(found.unknown) == 3
+
+    def test_where_everybody_is_gone_nobody_need_look(self) -> None:
+        assert seen(statuses={TenantStatus.OFFBOARDED: 4}, round=TenantRound(), rooms=None, census=None).is_well
+
 
 class TestTroubles:
     @pytest.mark.parametrize(
@@ -148,6 +160,11 @@ class TestTroubles:
                 {"tenants": (active(findings=(replace(LOST, kind=ResourceKind.BUCKET),)),)},
                 Harm.WRONG_ANSWERS,
                 "kbfleet tenant show acme",
+            ),
+            (
+                {"tenants": (active(status=TenantStatus.PROVISIONING, findings=(LOST, STUCK)),)},
+                Harm.NO_ANSWERS,
+                "kbfleet tenant add acme",
             ),
             ({"tenants": (active(unseen_since=START - UNSEEN_FOR),)}, Harm.UNKNOWN, "kbfleet tenant show acme"),
             (
@@ -174,6 +191,11 @@ class TestTroubles:
             ),
             ({"syncs": (SyncOutline(ACME, left_out=2),)}, Harm.DOCUMENTS_MISSING, "kbfleet documents acme --failed"),
             (
+                {"syncs": (SyncOutline(ACME, outcome=Outcome.DEGRADED),)},
+                Harm.DOCUMENTS_MISSING,
+                "kbfleet documents acme --failed",
+            ),
+            (
                 {"questions": (QuestionsOutline(ACME, 3, 2, 1, 1, START, START),), "asked": 1},
                 Harm.WRONG_ANSWERS,
                 "kbfleet questions results acme",
@@ -190,11 +212,18 @@ class TestTroubles:
         "others",
         [
             {"tenants": (active(status=TenantStatus.PROVISIONING),)},
+            {"tenants": (active(status=TenantStatus.PROVISIONING, findings=(LOST,)),)},
+            {
+                "tenants": (active(status=TenantStatus.SUSPENDED),),
+                "questions": (QuestionsOutline(ACME, 3, 2, 1, 1, START, START),),
+                "asked": 1,
+            },
             {"tenants": (active(status=TenantStatus.SUSPENDED, findings=(LOST,)),)},
             {"tenants": (active(unseen_since=START - AN_HOUR),)},
             {"tenants": (active(beside=BesideOutline(2, Role.RETIRED, START)),)},
             {"syncs": (SyncOutline(ACME, on_hold=True, outcome=Outcome.FAILED),)},
             {"syncs": (SyncOutline(ACME, pending_since=START - AN_HOUR),)},
+            {"syncs": (SyncOutline(ACME, outcome=Outcome.DEGRADED, left_out=0),)},
             {"syncs": (running("acme", outcome=Outcome.FAILED),)},
             {"syncs": (queued("acme", outcome=Outcome.FAILED, retries=1),)},
             {"questions": (QuestionsOutline(ACME, 3, 2, 1, 0, None, START),), "asked": 1},
@@ -233,6 +262,40 @@ class TestTroubles:
         )
         found = seen(syncs=(SyncOutline(ACME, outcome=Outcome.FAILED),), incidents=(incident,))
         assert [each.harm for each in found.troubles] == [Harm.NO_ANSWERS]
+
+
+class TestIncidents:
+    """Of who is out of service, nobody asks."""
+
+    @pytest.mark.parametrize("status", [TenantStatus.SUSPENDED, TenantStatus.OFFBOARDING])
+    @pytest.mark.parametrize("concern", [Concern.INGESTION, Concern.DOCUMENTS, Concern.KNOWLEDGE, Concern.QUESTIONS])
+    def test_what_hurts_nobody_any_more_is_not_told(self, status: TenantStatus, concern: Concern) -> None:
+        found = seen(tenants=(active(status=status),), incidents=(self.of(concern, "acme"),))
+        assert (found.incidents_in_all, found.is_well) == (0, True)
+
+    @pytest.mark.parametrize(
+        ("status", "concern", "named", "broken"),
+        [
+            (TenantStatus.ACTIVE, Concern.INGESTION, ["acme"], 1),
+            (TenantStatus.FAILED, Concern.PROVISIONING, ["acme"], 1),
+            (TenantStatus.SUSPENDED, Concern.ISOLATION, ["acme"], 1),
+            (TenantStatus.OFFBOARDING, Concern.OFFBOARDING, ["acme"], 1),
+            (TenantStatus.SUSPENDED, Concern.INGESTION, ["acme", "sakura"], 2),
+            (TenantStatus.SUSPENDED, Concern.INGESTION, ["acme"], 2),
+            (TenantStatus.SUSPENDED, Concern.INGESTION, [], 1),
+            (TenantStatus.SUSPENDED, Concern.ALARM, ["kbfleet-TicksFailingAlarm-1A2B"], 1),
+        ],
+    )
+    def test_what_may_hurt_somebody_is(
+        self, status: TenantStatus, concern: Concern, named: list[str], broken: int
+    ) -> None:
+        found = seen(tenants=(active(status=status),), incidents=(self.of(concern, *named, broken=broken),))
+        assert found.incidents_in_all == 1
+
+    @staticmethod
+    def of(concern: Concern, *named: str, broken: int = 1) -> IncidentOutline:
+        harm = Harm.WRONG_ANSWERS
+        return IncidentOutline("i/1", concern, "it fails", START, broken, harm, tuple((each, harm) for each in named))
 
 
 class TestQueue:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
@@ -18,7 +20,7 @@ from cli.costs.tokens import TokenPrice
 from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_status import shown_of_fleet
 from cli.job_progress import how_far, lasting, running_job
-from cli.terminal import marked
+from cli.terminal import literal, marked
 from kbfleet.contracts.fleet import FleetBody
 from kbfleet.contracts.questions import QuestionStandBody
 from kbfleet.contracts.tenants import ListedTenantBody, SyncBody, TenantsBody
@@ -26,6 +28,7 @@ from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.fleet_overview import trouble_of
 from kbfleet.domain.harm import Harm
+from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import JobStatus, Outcome, Statistics
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.questions import QuestionId
@@ -49,6 +52,11 @@ def words(body: FleetBody, width: int = 120, price: TokenPrice = PRICE) -> list[
     return capture.get().splitlines()
 
 
+GONE = next(each for each in BROKEN.incidents if each.concern is Concern.FLEET)
+FAILS = GONE.model_copy(update={"concern": Concern.INGESTION, "harm": Harm.WRONG_ANSWERS, "what": "ingestion fails"})
+HOSTILE = "[red]x[/] \x1b[2J\x07\u202e\r\n[/]`rm` [link=http://x]\\"
+
+
 class TestScreen:
     def test_the_first_line_says_how_many_are_without_answers(self) -> None:
         assert words(BUSY)[0].startswith("✗ 1 of 297 tenants without answers; 4 more in trouble.")
@@ -67,6 +75,18 @@ class TestScreen:
             (
                 WELL.model_copy(update={"well": False, "incidents": BROKEN.incidents[-1:], "incidents_in_all": 1}),
                 "✗ 1 open incident; no tenant is known to be hurt.",
+            ),
+            (
+                WELL.model_copy(update={"well": False, "incidents": (GONE,), "incidents_in_all": 1}),
+                "✗ 300 tenants may be without answers: the knowledge store is gone",
+            ),
+            (
+                LARGE.model_copy(update={"incidents": (GONE,), "incidents_in_all": 1}),
+                "✗ 10,000 tenants may be without answers: the knowledge store is gone",
+            ),
+            (
+                WELL.model_copy(update={"well": False, "incidents": (FAILS,), "incidents_in_all": 1}),
+                "✗ 1 open incident; the worst: wrong or old answers.",
             ),
         ],
     )
@@ -112,6 +132,33 @@ class TestScreen:
         (line,) = (line for line in words(WELL) if line.startswith("Looked at"))
         assert "ended 8 h ago" in line
         assert "syncs counted 4 min ago" in line
+
+    def test_what_others_have_named_is_shown_and_does_nothing(self) -> None:
+        """Names of data sources, alarms and documents, and what AWS says, are in findings."""
+        told = {"what": HOSTILE, "command": HOSTILE}
+        body = BROKEN.model_copy(
+            update={
+                "troubles": tuple(each.model_copy(update=told) for each in BROKEN.troubles[:1]),
+                "incidents": tuple(
+                    each.model_copy(update={**told, "named": (HOSTILE,)}) for each in BROKEN.incidents[:1]
+                ),
+                "unknown": (HOSTILE,),
+            }
+        )
+        lines = words(body, 400)
+        shown = literally(HOSTILE)
+        assert sum(line.count(shown) for line in lines) == 8
+        assert not [line for line in lines if set(line) & set("\x1b\x07\u202e\r")]
+
+    def test_where_clocks_differ_no_time_is_below_nothing(self) -> None:
+        """As of the functions that have written it, or where somebody looks."""
+        ahead = [each.model_copy(update={"at": each.at - timedelta(days=3)}) for each in (BUSY, BROKEN, LARGE)]
+        for body in ahead:
+            assert not re.search(r"-\d+ (s|min|h|d)\b", "\n".join(words(body)))
+
+
+def literally(text: str) -> str:
+    return marked(literal(text)).plain
 
 
 @pytest.fixture
@@ -161,6 +208,16 @@ class TestCommand:
         answering(monkeypatch, Refused(403, "HTTP 403", "You may not."))
         result = run("status", "--watch")
         assert (result.exit_code, "You may not." in result.stderr) == (2, True)
+
+    @pytest.mark.parametrize("body", [EMPTY, WELL, BUSY, BROKEN, LARGE])
+    def test_programs_get_all_of_it_and_nothing_else(
+        self, body: FleetBody, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answering(monkeypatch, body)
+        result = run("status", "--json")
+        assert FleetBody.model_validate_json(result.stdout) == body
+        assert json.loads(result.stdout).keys() == FleetBody.model_fields.keys()
+        assert result.stderr == ""
 
     def test_somebody_who_watches_is_no_program(self, run: Run) -> None:
         assert run("status", "--watch", "--json").exit_code == 2
@@ -216,6 +273,18 @@ class TestTenantList:
         assert first_words(result) == ["lost", "stale", "well", "failed-sync", "degraded"]
         for command in ("tenant rebuild lost", "questions results well", "documents degraded --failed"):
             assert f"kbfleet {command}" in result.stdout
+
+    def test_a_fleet_of_an_older_release_is_not_said_to_have_none(
+        self, run: Run, tenants: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told = TENANTS[-1].model_dump(mode="json", exclude={"trouble"})
+        older = TenantsBody(tenants=(ListedTenantBody.model_validate(told),), next_token=None)
+        monkeypatch.setattr(FleetApi, "tenants", lambda *_: older)
+        for asked in ([], ["--json"]):
+            result = run("tenant", "list", "--problems", *asked)
+            assert result.exit_code == 2
+            assert "older release" in " ".join(result.stderr.split())
+        assert run("tenant", "list").exit_code == 0
 
     def test_those_whose_last_sync_ended_so_are_shown(self, run: Run, tenants: None) -> None:
         assert first_words(run("tenant", "list", "--last-sync", "failed"))[:1] == ["failed-sync"]

@@ -16,6 +16,7 @@ from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.errors import AccessRefused, RequestRefused, TenantNotActive, Throttled
 from kbfleet.domain.failed_documents import IngestedStatus
 from kbfleet.domain.finding import Disagreement, ResourceKind
+from kbfleet.domain.fleet_overview import Trouble
 from kbfleet.domain.incident import SIGNALS_KEPT, Concern
 from kbfleet.domain.ingestion_job import JobStatus, Statistics
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
@@ -25,6 +26,7 @@ from kbfleet.domain.sync import Debounce, Priority, Sync, SyncState
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.domain.workflow import Workflow
 from kbfleet.ports import IngestedDocumentPage
+from kbfleet.usecases.fleet_overview import see_fleet
 from kbfleet.usecases.incidents import IncidentDesk
 from kbfleet.usecases.ingestion import note_changes
 from kbfleet.usecases.isolation import MAX_DOCUMENT_PAGES, IsolationRound
@@ -243,6 +245,24 @@ class TestADataSourceOfOursThatReadsAnothersBucket:
         look(fleet)
         with pytest.raises(TenantNotActive, match="kbfleet tenant add acme"):
             fleet.request(ACME)
+
+    def test_the_overview_says_what_puts_it_right_until_it_is(self, fleet: Fleet) -> None:
+        def troubles() -> list[Trouble]:
+            seen = see_fleet(
+                records=fleet.fleet_records, clock=fleet.clock, start_interval=A_MINUTE, stale_after=A_MINUTE
+            )
+            return [each for each in seen.troubles if each.tenant_id == ACME]
+
+        look(fleet)
+        assert [each.command for each in troubles()] == ["kbfleet tenant show acme"]
+        # Whoever could not write the finding into the record any more has barred the sync before.
+        record = fleet.registry.get(ACME)
+        fleet.registry.replace(replace(record, within=()), fence=record.fence)
+        (trouble,) = troubles()
+        assert trouble.command == "kbfleet tenant add acme"
+        fleet.knowledge_bases.update_data_source(own(fleet), "documents", configuration=reading(fleet, ACME))
+        fleet.ledger.save(fleet.ledger.find(first_knowledge(ACME)).trusted_again(fleet.clock.now()))
+        assert troubles() == []
 
     def test_neither_the_schedule_nor_a_resumption_has_it_synced(self, fleet: Fleet) -> None:
         look(fleet)

@@ -74,6 +74,9 @@ _SETTLING = (
     # Of a bucket that S3 does not know: its own word is NoSuchBucket, which only who calls can judge. This is Bedrock,
     # which passes on what S3 has told it of a bucket that was just made.
     "The specified bucket does not exist",
+    # DynamoDB, while an index is made or deleted, by an update or because one is taken back (reported by users).
+    "Cannot read from backfilling global secondary index",
+    "The table does not have the specified index",
     "ConcurrentModification",  # IAM: somebody else changes the same role at this moment
     "Unable to verify the specified embedding model",
     "no such index",  # OpenSearch
@@ -84,8 +87,8 @@ _SETTLING = (
     # Documents are ingested one by one at this moment: no job starts beside them (HatmanStack/RAGStack-Lambda).
     "ongoing KnowledgeBaseDocuments API request",
 )
-"""Texts of 400 answers that pass by themselves, reported by users of Bedrock Knowledge Bases: a new index is not
-visible at once. The same texts can mask a permission that is really missing, so retries of them must end."""
+"""Texts of 400 answers that pass by themselves, reported by users, most of them of Bedrock Knowledge Bases: a new index
+is not visible at once. The same texts can mask a permission that is really missing, so retries of them must end."""
 
 _CROWDED = ("sum of concurrent IngestKnowledgeBaseDocuments", "reached max number")
 """An account has room for ten requests that ingest documents one by one (Amazon Bedrock quotas; the texts are of users'

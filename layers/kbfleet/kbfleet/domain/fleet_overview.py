@@ -7,15 +7,15 @@ a fleet that is well is a few pages of keys, however large it is. Everything her
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
 from kbfleet.domain.capacity import COUNTED_FOR, Room, RoomCount
 from kbfleet.domain.deletions import Hold
-from kbfleet.domain.finding import UNSEEN_FOR, Finding
+from kbfleet.domain.finding import UNSEEN_FOR, Disagreement, Finding
 from kbfleet.domain.harm import Harm, told_first
 from kbfleet.domain.incident import Concern, Incident
 from kbfleet.domain.ingestion_job import JobStatus, Outcome
@@ -66,7 +66,7 @@ class TenantOutline:
 
     @classmethod
     def of(cls, tenant: Tenant) -> Self | None:
-        """`None` where there is nothing to say but that it is active, suspended or offboarded."""
+        """`None` where there is nothing to say but that it is active or offboarded."""
         beside, offboarding = tenant.beside, tenant.offboarding
         outline = cls(
             tenant.tenant_id,
@@ -87,7 +87,7 @@ class TenantOutline:
         return self.status in _QUIET and not (self.findings or self.unseen_since or self.beside)
 
 
-_QUIET = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.OFFBOARDED}
+_QUIET = {TenantStatus.ACTIVE, TenantStatus.OFFBOARDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,8 @@ class JobOutline:
 
 @dataclass(frozen=True, slots=True)
 class SyncOutline:
-    """Of an entry of the sync ledger, what is going on, waits, or is not well."""
+    """Of an entry of the sync ledger, what is going on, waits, or is not well. `left_out` is how many documents are, as
+    they were counted; `None` while nobody knows."""
 
     tenant_id: TenantId
     knowledge: int = 1
@@ -124,7 +125,7 @@ class SyncOutline:
     hold: Hold | None = None
     outcome: Outcome | None = None
     ended_at: datetime | None = None
-    left_out: int = 0
+    left_out: int | None = None
     uncounted_since: datetime | None = None
     distrusted: bool = False
     on_hold: bool = False
@@ -166,7 +167,7 @@ class SyncOutline:
             sync.hold,
             result.outcome if result is not None else None,
             result.ended_at if result is not None else None,
-            sync.documents_left_out or 0,
+            sync.documents_left_out,
             sync.uncounted_since,
             sync.distrusted,
             sync.on_hold,
@@ -299,6 +300,7 @@ class FleetOutlines:
         started_at: when the last ingestion job was started; `None` if that is not known.
         reads: pages and items that were read.
         whole: whether all was read; else there was too much of it.
+        unread: what was found and not understood, by names for people.
     """
 
     statuses: Mapping[TenantStatus, int]
@@ -315,6 +317,7 @@ class FleetOutlines:
     incidents_left_out: bool = False
     reads: int = 0
     whole: bool = True
+    unread: Sequence[str] = ()
 
 
 # --- the overview ---
@@ -456,7 +459,6 @@ def overview(
     """
     by_tenant = {each.tenant_id: each for each in outlines.tenants}
     live = [each for each in outlines.syncs if _answers(each, by_tenant)]
-    troubles = _worst_of_each(outlines, live, now, stale_after)
     at_work = sorted(
         (AtWork(each.tenant_id, each.job, not _answers(each, by_tenant)) for each in outlines.syncs if each.job),
         key=lambda each: (each.job.started_at, each.tenant_id),
@@ -468,9 +470,15 @@ def overview(
         key=lambda each: (each.beside.since, each.tenant_id),
     )
     rebuilds = [each for each in besides if each.beside.role is Role.CANDIDATE]
-    unasked = sum(each.judged_at is None for each in outlines.questions)
-    regressed = sum(each.regressions > 0 for each in outlines.questions)
-    failing = len(outlines.questions) - unasked
+    # Who is out of service is asked nothing.
+    unasked_of = {str(each.tenant_id) for each in outlines.tenants if each.status in _OUT_OF_SERVICE}
+    questions = [each for each in outlines.questions if each.tenant_id not in unasked_of]
+    unasked = sum(each.judged_at is None for each in questions)
+    regressed = sum(each.regressions > 0 for each in questions)
+    failing, out_of_service = len(questions) - unasked, len(outlines.questions) - len(questions)
+    passing = outlines.asked - len(outlines.questions)
+    incidents = [each for each in outlines.incidents if _may_hurt(each, unasked_of)]
+    troubles = _worst_of_each(replace(outlines, questions=questions), live, now, stale_after)
     return FleetOverview(
         at=now,
         statuses=outlines.statuses,
@@ -491,11 +499,9 @@ def overview(
         rooms=outlines.rooms.rooms if outlines.rooms is not None else (),
         rooms_counted_at=outlines.rooms.counted_at if outlines.rooms is not None else None,
         start_interval=start_interval,
-        questions=Questions(
-            outlines.asked, outlines.asked - len(outlines.questions), failing - regressed, regressed, unasked
-        ),
-        incidents=sorted(outlines.incidents, key=lambda each: each.place)[:SHOWN],
-        incidents_in_all=len(outlines.incidents),
+        questions=Questions(outlines.asked - out_of_service, passing, failing - regressed, regressed, unasked),
+        incidents=sorted(incidents, key=lambda each: each.place)[:SHOWN],
+        incidents_in_all=len(incidents),
         more_incidents=outlines.incidents_left_out,
         used=outlines.used,
         round=outlines.round,
@@ -509,6 +515,18 @@ def _answers(sync: SyncOutline, tenants: Mapping[TenantId, TenantOutline]) -> bo
     """Whether it is of the live knowledge. Of whom there is no outline, there is no other."""
     tenant = tenants.get(sync.tenant_id)
     return tenant is None or sync.knowledge == tenant.knowledge
+
+
+_OUT_OF_SERVICE = {TenantStatus.SUSPENDED, TenantStatus.OFFBOARDING}
+
+
+def _may_hurt(incident: IncidentOutline, unasked_of: Set[str]) -> bool:
+    """Whether somebody may be in it of whom questions are asked. Others' stays open, for they may be resumed."""
+    named = {name for name, _ in incident.named}
+    return incident.concern not in _OF_ANSWERS or incident.broken > len(named) or not named <= unasked_of
+
+
+_OF_ANSWERS = {Concern.INGESTION, Concern.DOCUMENTS, Concern.KNOWLEDGE, Concern.QUESTIONS, Concern.REBUILDING}
 
 
 # --- who is hurt ---
@@ -552,14 +570,17 @@ def _of_tenant(tenant: TenantOutline, now: datetime) -> Iterator[Trouble]:
         what = "should have been deleted"
         command = f"kbfleet tenant offboard {tenant_id}"
         yield Trouble(tenant_id, Harm.MACHINERY_ONLY, tenant.delete_after, what, command)
-    if tenant.status is not TenantStatus.ACTIVE:
-        return
     for finding in tenant.findings:
+        # Of who is being provisioned, the rest is being repaired.
+        stuck = tenant.status is TenantStatus.PROVISIONING and finding.disagreement is Disagreement.STUCK
+        if tenant.status is not TenantStatus.ACTIVE and not stuck:
+            continue
         # What must be done before the command is more than a line: the tenant's own page says it.
         plain = finding.whole_command and not finding.before
         command = finding.whole_command if plain else f"kbfleet tenant show {tenant_id}"
         yield Trouble(tenant_id, finding.harm, tenant.found_at, finding.cause, command)
-    if tenant.unseen_since is not None and now - tenant.unseen_since >= UNSEEN_FOR:
+    active = tenant.status is TenantStatus.ACTIVE
+    if active and tenant.unseen_since is not None and now - tenant.unseen_since >= UNSEEN_FOR:
         what = "something of it could not be looked at for a day"
         yield Trouble(tenant_id, Harm.UNKNOWN, tenant.unseen_since, what, f"kbfleet tenant show {tenant_id}")
 
@@ -584,7 +605,9 @@ def _of_sync(sync: SyncOutline, told: Mapping[str, Harm], stale_after: timedelta
     if sync.pending_since is not None and now - sync.pending_since > stale_after:
         what = "changes of its documents are not in the answers"
         yield Trouble(tenant_id, Harm.WRONG_ANSWERS, sync.pending_since, what, show)
-    if sync.left_out or sync.uncounted_since is not None or sync.outcome is Outcome.DEGRADED:
+    # How the last job ended says nothing any more once they were counted: they may have been tried again since.
+    unknown = sync.left_out is None and sync.outcome is Outcome.DEGRADED
+    if sync.left_out or sync.uncounted_since is not None or unknown:
         number = f"{sync.left_out:,}" if sync.left_out else "some"
         what = f"{number} of its documents {'is' if sync.left_out == 1 else 'are'} left out"
         command = f"kbfleet documents {tenant_id} --failed"
@@ -663,31 +686,31 @@ def _next_start(
 
 def _unknown(outlines: FleetOutlines, now: datetime) -> Iterator[str]:
     if not outlines.whole:
-        yield "There is more than is read for one overview: the counts are of what was read. Run `kbfleet doctor`."
+        yield f"There is more than is read for one overview: the counts are of what was read. {_EACH}"
+    if outlines.unread:
+        records = "1 record" if len(outlines.unread) == 1 else f"{len(outlines.unread):,} records"
+        named = ", ".join(outlines.unread[:_NAMED_UNREAD])
+        more = f" and {len(outlines.unread) - _NAMED_UNREAD:,} more" if len(outlines.unread) > _NAMED_UNREAD else ""
+        yield f"{records} could not be read: {named}{more}. A newer version has written that, or it is damaged. {_EACH}"
     in_service = sum(outlines.statuses.get(status, 0) for status in _IN_SERVICE)
     if not in_service:
         return  # there is nobody whom anything could hurt
     last, census, rooms = outlines.round.last, outlines.census, outlines.rooms
     if last is None:
-        yield (
-            "No round has looked into all tenants yet. One is begun each day: `kbfleet reconcile` looks at what all "
-            "have, now."
-        )
+        yield f"No round has looked into all tenants yet; one is begun each day. {_NOW}"
     elif now - last.ended_at > ROUND_OVERDUE_AFTER:
-        yield (
-            f"The daily round is overdue: the last one that looked into all tenants ended at {_at(last.ended_at)}. "
-            "Run `kbfleet reconcile`, and see whether an alarm rings: `kbfleet doctor`."
-        )
+        ended = _at(last.ended_at)
+        yield f"The daily round is overdue: the last one into all tenants ended at {ended}. {_NOW} {_EVERYWHERE}"
     elif last.missed:
         tenants = "1 tenant" if last.missed == 1 else f"{last.missed:,} tenants"
-        yield f"The last round could not look into {tenants}, or not whole. `kbfleet reconcile` names them."
+        yield f"The last round could not look into {tenants}, or not whole; the next one tries again. {_NOW}"
     if rooms is None or now - rooms.counted_at > COUNTED_FOR:
         since = f"since {_at(rooms.counted_at)}" if rooms is not None else "yet"
-        yield f"The hourly round has not come to its end {since}: losses may be unknown. Run `kbfleet doctor`."
+        yield f"The hourly round has not come to its end {since}: losses may be unknown. {_EVERYWHERE}"
     if census is None:
         yield "Tenants have not been counted yet, which is done every fifteen minutes: some syncs may be missing here."
     elif now - census.at > CENSUS_OVERDUE_AFTER:
-        yield f"Tenants were last counted at {_at(census.at)}: stale ones may be missing here. Run `kbfleet doctor`."
+        yield f"Tenants were last counted at {_at(census.at)}: stale ones may be missing here. {_EVERYWHERE}"
     elif census.missing:
         tenants = "1 tenant" if census.missing == 1 else f"{census.missing:,} tenants"
         yield f"Of {tenants} it is not known here how the last sync went: the next count, in 15 minutes, sees them."
@@ -697,4 +720,8 @@ def _at(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
-_IN_SERVICE = {TenantStatus.ACTIVE, TenantStatus.FAILED}
+_IN_SERVICE = {TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.PROVISIONING}
+_NAMED_UNREAD = 3
+_EACH = "`kbfleet tenant list --problems` reads what each tenant's own records say."
+_NOW = "`kbfleet reconcile` looks now, and names whom it cannot look into."
+_EVERYWHERE = "`kbfleet doctor` looks at each place now, and says which alarm rings."

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -20,6 +20,7 @@ from kbfleet.adapters.dynamodb.table import as_item
 from kbfleet.adapters.dynamodb.tenants import NOTHING_TO_SAY
 from kbfleet.adapters.dynamodb.usage import fleet_usage
 from kbfleet.domain.capacity import RoomCount
+from kbfleet.domain.errors import KbfleetError
 from kbfleet.domain.finding import Finding, UnseenSince
 from kbfleet.domain.fleet_overview import (
     BesideOutline,
@@ -36,21 +37,26 @@ from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from kbfleet.adapters.dynamodb.table import Table
+
+Told = TypeVar("Told")
 OVERVIEW = "Overview"
 _CENSUS = {"PK": "FLEET", "SK": "CENSUS"}
 _PAGES_OF_INCIDENTS = 2
 """The worst come first: of thousands, nobody reads more."""
 _COUNTED_ONLY = {TenantStatus.OFFBOARDED}
-_FILTERED = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}
+_FILTERED = {TenantStatus.ACTIVE}
 _NOT_QUIET = {
     # A version from before there were outlines leaves it out: what its records say is looked at here.
     "FilterExpression": "attribute_not_exists(#outline) OR #outline <> :nothing",
     "values": {":nothing": NOTHING_TO_SAY},
 }
+_KEYS = ("PK", "SK")
+"""They name what cannot be read."""
 _OF_A_TENANT = (
+    *_KEYS,
     "tenant_id",
     "knowledge",
     "status",
@@ -77,13 +83,32 @@ _room_counts = cache(lambda: TypeAdapter(RoomCount))
 
 
 class _Reads:
-    """Pages and items, counted as they are read, and no more of them than are allowed."""
+    """Pages and items, counted as they are read, and no more of them than are allowed.
+
+    What cannot be understood, because a newer version has written it or it is damaged, is named in `unread`, and keeps
+    nobody from seeing the rest.
+    """
 
     def __init__(self, table: Table, most: int) -> None:
         self._table = table
         self._most = most
         self.made = 0
         self.whole = True
+        self.unread: list[str] = []
+
+    def told(self, understand: Callable[[dict[str, Any]], Told], item: dict[str, Any] | None) -> Told | None:
+        """`None` where there is nothing, or nothing that is understood."""
+        if item is None:
+            return None
+        try:
+            return understand(item)
+        except (ValueError, TypeError, LookupError, KbfleetError):
+            self.unread.append(f"{item['SK']} of {item['PK']}")
+            return None
+
+    def all_told(self, understand: Callable[[dict[str, Any]], Told], items: Iterable[dict[str, Any]]) -> list[Told]:
+        """Those that are understood."""
+        return [told for each in items if (told := self.told(understand, each)) is not None]
 
     def item(self, key: Mapping[str, str]) -> dict[str, Any] | None:
         self.made += 1
@@ -147,8 +172,10 @@ class DynamoDBFleetRecords:
 
     def read(self, now: datetime, most_reads: int) -> FleetOutlines:
         reads = _Reads(self._table, most_reads)
-        position, rooms = reads.item(rounds.round_key(rounds.ISOLATION)), reads.item(rounds.ROOM)
-        census, started = reads.item(_CENSUS), reads.item(sync_ledger.INGESTION_START)
+        position = reads.told(_rounds().validate_python, reads.item(rounds.round_key(rounds.ISOLATION)))
+        rooms = reads.told(_room_counts().validate_python, reads.item(rounds.ROOM))
+        census = reads.told(_censuses().validate_python, reads.item(_CENSUS))
+        started = reads.told(sync_ledger.claimed_at, reads.item(sync_ledger.INGESTION_START))
         used = fleet_usage(reads.page, now.astimezone(UTC).date())
         statuses: dict[TenantStatus, int] = {}
         tenants: list[TenantOutline] = []
@@ -158,14 +185,13 @@ class DynamoDBFleetRecords:
             filtered: Mapping[str, Any] = _NOT_QUIET if status in _FILTERED else {}
             for page in reads.pages(status, *names, **filtered):
                 statuses[status] = statuses.get(status, 0) + page.counted
-                outlines = map(_tenant, page.items)
-                tenants += (each for each in outlines if not each.is_quiet)
-        syncs, _ = self._all(reads, sync_ledger.OUTLINES, _syncs())
+                tenants += (each for each in reads.all_told(_tenant, page.items) if not each.is_quiet)
         found: list[IncidentOutline] = []
         left_out = False
-        for page in reads.pages(incidents.OUTLINES, "outline", most=_PAGES_OF_INCIDENTS):
-            found += (_incidents().validate_json(each["outline"]) for each in page.items)
+        for page in reads.pages(incidents.OUTLINES, *_KEYS, "outline", most=_PAGES_OF_INCIDENTS):
+            found += reads.all_told(_outline(_incidents()), page.items)
             left_out = not page.last
+        syncs, _ = self._all(reads, sync_ledger.OUTLINES, _syncs())
         asked_of, asked = self._all(reads, questions.OUTLINES, _questions())
         return FleetOutlines(
             statuses,
@@ -174,22 +200,23 @@ class DynamoDBFleetRecords:
             found,
             asked_of,
             asked,
-            _room_counts().validate_python(rooms) if rooms else None,
-            _rounds().validate_python(position or {}),
-            _censuses().validate_python(census) if census else None,
-            sync_ledger.claimed_at(started),
+            rooms,
+            position or TenantRound(),
+            census,
+            started,
             used,
             left_out,
             reads.made,
             reads.whole,
+            reads.unread,
         )
 
     @staticmethod
     def _all(reads: _Reads, partition: str, outlines: TypeAdapter[Any]) -> tuple[list[Any], int]:
         found: list[Any] = []
         counted = 0
-        for page in reads.pages(partition, "outline", FilterExpression="attribute_exists(#outline)"):
-            found += (outlines.validate_json(each["outline"]) for each in page.items)
+        for page in reads.pages(partition, *_KEYS, "outline", FilterExpression="attribute_exists(#outline)"):
+            found += reads.all_told(_outline(outlines), page.items)
             counted += page.counted
         return found, counted
 
@@ -206,6 +233,10 @@ _IN_ORDER = (
     TenantStatus.SUSPENDED,
     TenantStatus.OFFBOARDED,
 )
+
+
+def _outline(outlines: TypeAdapter[Told]) -> Callable[[Mapping[str, Any]], Told]:
+    return lambda item: outlines.validate_json(item["outline"])
 
 
 def _tenant(record: Mapping[str, Any]) -> TenantOutline:
