@@ -127,6 +127,7 @@ class FleetRecordsSuite:
             losses=(LOST,),
             within=(replace(LOST, disagreement=Disagreement.FOREIGN),),
             found_at=START,
+            updated_at=START + A_MINUTE,
             unseen=(UnseenSince(Fact.ANSWERS, START), UnseenSince(Fact.BUCKET, START - A_MINUTE)),
             beside=Beside(plan.candidate(2), Role.CANDIDATE, START, plan),
         )
@@ -147,6 +148,7 @@ class FleetRecordsSuite:
                 START,
                 START - A_MINUTE,
                 BesideOutline(2, Role.CANDIDATE, START),
+                worked_at_since=True,
             ),
             TenantOutline(SAKURA, TenantStatus.OFFBOARDING, leaving.status_since, delete_after=START + A_MINUTE),
         ]

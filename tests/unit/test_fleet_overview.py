@@ -157,6 +157,11 @@ class TestTroubles:
             ({"tenants": (active(status=TenantStatus.FAILED),)}, Harm.NO_ANSWERS, "kbfleet tenant add acme"),
             ({"tenants": (active(findings=(LOST,)),)}, Harm.NO_ANSWERS, "kbfleet tenant rebuild acme"),
             (
+                {"tenants": (active(findings=(LOST,), worked_at_since=True),)},
+                Harm.NO_ANSWERS,
+                "kbfleet tenant show acme",
+            ),
+            (
                 {"tenants": (active(findings=(replace(LOST, kind=ResourceKind.BUCKET),)),)},
                 Harm.WRONG_ANSWERS,
                 "kbfleet tenant show acme",

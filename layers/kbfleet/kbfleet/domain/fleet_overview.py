@@ -52,7 +52,8 @@ class BesideOutline:
 
 @dataclass(frozen=True, slots=True)
 class TenantOutline:
-    """Of a tenant's record, what is not well, or is going on. `findings` are those of losses and of what is within."""
+    """Of a tenant's record, what is not well, or is going on. `findings` are those of losses and of what is within;
+    `worked_at_since`, whether somebody has worked at it since they were seen."""
 
     tenant_id: TenantId
     status: TenantStatus
@@ -63,6 +64,7 @@ class TenantOutline:
     unseen_since: datetime | None = None
     beside: BesideOutline | None = None
     delete_after: datetime | None = None
+    worked_at_since: bool = False
 
     @classmethod
     def of(cls, tenant: Tenant) -> Self | None:
@@ -78,6 +80,7 @@ class TenantOutline:
             min((each.since for each in tenant.unseen), default=None),
             BesideOutline(beside.record.knowledge, beside.role, beside.since) if beside is not None else None,
             offboarding.delete_after if offboarding is not None else None,
+            tenant.worked_at_since,
         )
         return None if outline.is_quiet else outline
 
@@ -576,9 +579,11 @@ def _of_tenant(tenant: TenantOutline, now: datetime) -> Iterator[Trouble]:
         if tenant.status is not TenantStatus.ACTIVE and not stuck:
             continue
         # What must be done before the command is more than a line: the tenant's own page says it.
-        plain = finding.whole_command and not finding.before
+        # And what may be repaired already is looked at first: a repair is paid for.
+        plain = finding.whole_command and not finding.before and not tenant.worked_at_since
         command = finding.whole_command if plain else f"kbfleet tenant show {tenant_id}"
-        yield Trouble(tenant_id, finding.harm, tenant.found_at, finding.cause, command)
+        what = f"{finding.cause}; seen before it was worked at" if tenant.worked_at_since else finding.cause
+        yield Trouble(tenant_id, finding.harm, tenant.found_at, what, command)
     active = tenant.status is TenantStatus.ACTIVE
     if active and tenant.unseen_since is not None and now - tenant.unseen_since >= UNSEEN_FOR:
         what = "something of it could not be looked at for a day"

@@ -349,8 +349,8 @@ def rolled_back(tenant: Tenant, number: int, now: datetime) -> Tenant:
         )
     if _had_nothing_live(beside):
         raise NothingBeside(
-            f"Knowledge {number} of tenant {tenant.tenant_id} was lost before {tenant.knowledge} took its place: nothing "
-            "could be answered from it.",
+            f"Knowledge {number} of tenant {tenant.tenant_id} was lost before {tenant.knowledge} took its place: "
+            "nothing could be answered from it.",
             remedy=f"`kbfleet tenant show {tenant.tenant_id}` looks at what answers now.",
         )
     tenant.not_leased_by_another(None, now)

@@ -65,6 +65,7 @@ _OF_A_TENANT = (
     "within",
     "unseen",
     "found_at",
+    "updated_at",
     "beside",
     "offboarding",
     "outline",
@@ -244,13 +245,15 @@ def _tenant(record: Mapping[str, Any]) -> TenantOutline:
     beside, offboarding = record.get("beside"), record.get("offboarding")
     unseen = _unseen().validate_python(record.get("unseen", ()))
     findings = (*record.get("losses", ()), *record.get("within", ()))
+    found_at = _times().validate_python(record["found_at"]) if record.get("found_at") else None
+    updated_at = _times().validate_python(record["updated_at"]) if record.get("updated_at") else None
     return TenantOutline(
         TenantId(record["tenant_id"]),
         TenantStatus(record["status"]),
         _times().validate_python(record["status_since"]),
         int(record.get("knowledge", 1)),
         _findings().validate_python(findings),
-        _times().validate_python(record["found_at"]) if record.get("found_at") else None,
+        found_at,
         min((each.since for each in unseen), default=None),
         _besides().validate_python(
             {"knowledge": beside["record"]["knowledge"], "role": beside["role"], "since": beside["since"]}
@@ -258,6 +261,7 @@ def _tenant(record: Mapping[str, Any]) -> TenantOutline:
         if beside
         else None,
         _offboardings().validate_python(offboarding).delete_after if offboarding else None,
+        found_at is not None and updated_at is not None and updated_at > found_at,
     )
 
 
