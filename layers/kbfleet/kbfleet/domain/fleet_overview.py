@@ -724,8 +724,7 @@ _IN_SERVICE = {TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.PROVISIONI
 _NAMED_UNREAD = 3
 _EACH = "`kbfleet tenant list --problems` reads what each tenant's own records say."
 _ITS_OWN = (
-    "A newer version has written that, or it is damaged: `kbfleet tenant show TENANT` reads what the tenant's own records "
-    "say."
+    "A newer version has written that, or it is damaged: `kbfleet tenant show TENANT` reads a tenant's own records."
 )
 _NOW = "`kbfleet reconcile` looks now, and names whom it cannot look into."
 _EVERYWHERE = "`kbfleet doctor` looks at each place now, and says which alarm rings."
