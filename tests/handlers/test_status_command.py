@@ -21,17 +21,21 @@ import cli.main
 import cli.progress
 from cli.fleet_api import FleetApi
 from kbfleet.domain.errors import AccessRefused
+from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
 from kbfleet.domain.fleet_overview import CENSUS_OVERDUE_AFTER, ROUND_OVERDUE_AFTER, Census
+from kbfleet.domain.ingestion_job import JobStatus, Outcome
+from kbfleet.domain.knowledges import Beside, RebuildPlan, Role
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.reconciliation import TenantRound, WholeRound
 from kbfleet.domain.signals import of_fleet_diagnosis
 from kbfleet.domain.sync import Priority, Sync
+from kbfleet.domain.tenant import Offboarding
 from kbfleet.domain.tenant_status import TenantStatus
 from kbfleet.usecases.incidents import IncidentDesk
 from tests.handlers.conftest import Handler, event
 from tests.support.fakes import RecordingAlertChannel
 from tests.support.fleet import Fleet
-from tests.support.samples import ACME, DEPLOYMENT, EXECUTION, first_knowledge, tenant
+from tests.support.samples import ACME, DEPLOYMENT, EXECUTION, first_knowledge, ingestion_job, sync_result, tenant
 from tests.support.verified_fleet import Bends, VirtualFleetApi
 
 _FUNCTIONS = {
@@ -109,6 +113,46 @@ def test_those_for_whom_there_is_no_room_are_all_in_the_list(run: Run, fleet: Fl
         fleet.registry.create(tenant(TenantId(name), status=TenantStatus.FAILED))
     listed = run(advised(run("kbfleet status"), "and 5 tenants more")).stdout
     assert [listed.count(f"kbfleet tenant add {name} ") for name in names] == [1] * 15
+
+
+def test_the_screen_and_the_list_tell_the_same_of_everybody(run: Run, fleet: Fleet) -> None:
+    now, plan = fleet.clock.now(), RebuildPlan(fleet.clock.now(), "S3_VECTORS")
+    lost = Finding(Disagreement.MISSING, ResourceKind.VECTOR_INDEX, "x", ACME)
+    stuck = Finding(Disagreement.STUCK, ResourceKind.TENANT, "x", ACME)
+    overdue = Offboarding(now - timedelta(days=40), now - timedelta(days=9), TenantStatus.ACTIVE)
+    failed = Sync(ACME, result=sync_result(Outcome.FAILED))
+    stale = Sync(ACME).requested(now - timedelta(days=1), Priority.CHANGED)
+    everybody: dict[str, tuple[dict[str, Any], Sync]] = {
+        "well": ({}, Sync(ACME)),
+        "lost-and-stale": ({"losses": (lost,), "found_at": now}, stale),
+        "failed-sync": ({}, failed),
+        "failed-at-work": ({"status": TenantStatus.FAILED}, stale.started(ingestion_job(JobStatus.IN_PROGRESS), 1)),
+        "stuck": ({"status": TenantStatus.PROVISIONING, "losses": (lost, stuck), "found_at": now}, failed),
+        "provisioned-again": ({"status": TenantStatus.PROVISIONING, "losses": (lost,)}, stale),
+        "suspended": ({"status": TenantStatus.SUSPENDED, "losses": (lost,)}, failed.put_on_hold(fence=1)),
+        "leaving": ({"status": TenantStatus.OFFBOARDING, "offboarding": overdue}, stale.put_on_hold(fence=1)),
+        "gone": ({"status": TenantStatus.OFFBOARDED}, Sync(ACME)),
+        "repaired": ({}, Sync(ACME, result=sync_result(Outcome.DEGRADED), documents_left_out=0)),
+        "left-out": ({}, Sync(ACME, result=sync_result(Outcome.DEGRADED))),
+        "rebuilt": ({"beside": Beside(plan.candidate(2), Role.CANDIDATE, now, plan)}, Sync(ACME)),
+    }
+    for name, (fields, entry) in everybody.items():
+        fleet.registry.create(tenant(TenantId(name), **fields))
+        fleet.ledger.save(replace(entry, tenant_id=TenantId(name)))
+    fleet.ledger.save(replace(failed, tenant_id=TenantId("rebuilt"), knowledge=2))
+    screen = json.loads(run("kbfleet status --json").stdout)
+    listed = json.loads(run("kbfleet tenant list --problems --json").stdout)["tenants"]
+    assert [each["trouble"] for each in listed] == screen["troubles"]
+    assert {each["tenant_id"] for each in listed} == {
+        "lost-and-stale",
+        "failed-sync",
+        "failed-at-work",
+        "stuck",
+        "provisioned-again",
+        "leaving",
+        "left-out",
+    }
+    assert [each["tenant_id"] for each in screen["jobs"]] == ["failed-at-work"]
 
 
 def test_whoever_finds_nobody_in_trouble_sees_when_that_was_looked_at(run: Run, fleet: Fleet) -> None:
@@ -234,10 +278,14 @@ class TestWhatNobodyHasLookedAt:
         assert "Tenant acme is stale" in the_doctor(api, monkeypatch, fleet)
 
     @pytest.mark.parametrize(
-        ("unread", "said"), [({"unread": ["SYNC of TENANT#acme"]}, "could not be read"), ({"whole": False}, "is more")]
+        ("unread", "said", "shown"),
+        [
+            ({"whole": False}, "is more", "changes of its documents are not in the answers"),
+            ({"unread": ["SYNC of TENANT#acme"]}, "could not be read", "Pending changes     since 2026-11-01"),
+        ],
     )
-    def test_what_could_not_be_read_here_the_list_reads_from_the_records(
-        self, run: Run, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, unread: dict[str, Any], said: str
+    def test_what_could_not_be_read_here_is_read_from_the_records(
+        self, run: Run, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, unread: dict[str, Any], said: str, shown: str
     ) -> None:
         self._stale_by_an_older_version(fleet)
         looked_at(fleet)
@@ -245,7 +293,7 @@ class TestWhatNobodyHasLookedAt:
         monkeypatch.setattr(fleet.fleet_records, "read", lambda *asked: replace(read(*asked), **unread))
         told = run("kbfleet status")
         assert "changes of its documents" not in told.stdout
-        assert "changes of its documents are not in the answers" in run(advised(told, said)).stdout
+        assert shown in run(advised(told, said), TENANT="acme").stdout
 
     @staticmethod
     def _stale_by_an_older_version(fleet: Fleet) -> None:

@@ -696,7 +696,7 @@ def _unknown(outlines: FleetOutlines, now: datetime) -> Iterator[str]:
         records = "1 record" if len(outlines.unread) == 1 else f"{len(outlines.unread):,} records"
         named = ", ".join(outlines.unread[:_NAMED_UNREAD])
         more = f" and {len(outlines.unread) - _NAMED_UNREAD:,} more" if len(outlines.unread) > _NAMED_UNREAD else ""
-        yield f"{records} could not be read: {named}{more}. A newer version has written that, or it is damaged. {_EACH}"
+        yield f"{records} could not be read: {named}{more}. {_ITS_OWN}"
     in_service = sum(outlines.statuses.get(status, 0) for status in _IN_SERVICE)
     if not in_service:
         return  # there is nobody whom anything could hurt
@@ -728,5 +728,8 @@ def _at(time: datetime) -> str:
 _IN_SERVICE = {TenantStatus.ACTIVE, TenantStatus.FAILED, TenantStatus.PROVISIONING}
 _NAMED_UNREAD = 3
 _EACH = "`kbfleet tenant list --problems` reads what each tenant's own records say."
+_ITS_OWN = (
+    "A newer version has written that, or it is damaged: `kbfleet tenant show TENANT` reads a tenant's own records."
+)
 _NOW = "`kbfleet reconcile` looks now, and names whom it cannot look into."
 _EVERYWHERE = "`kbfleet doctor` looks at each place now, and says which alarm rings."

@@ -20,7 +20,7 @@ from kbfleet.adapters.dynamodb.table import as_item
 from kbfleet.adapters.dynamodb.tenants import NOTHING_TO_SAY
 from kbfleet.adapters.dynamodb.usage import fleet_usage
 from kbfleet.domain.capacity import RoomCount
-from kbfleet.domain.errors import KbfleetError
+from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.finding import Finding, UnseenSince
 from kbfleet.domain.fleet_overview import (
     BesideOutline,
@@ -103,7 +103,7 @@ class _Reads:
             return None
         try:
             return understand(item)
-        except (ValueError, TypeError, LookupError, KbfleetError):
+        except (ValueError, TypeError, LookupError, InvalidInput):
             self.unread.append(f"{item['SK']} of {item['PK']}")
             return None
 
