@@ -319,12 +319,12 @@ def _had_nothing_live(beside: Beside) -> bool:
 def _exchanged(tenant: Tenant, now: datetime) -> Tenant:
     """The one beside is live from here on, and the live one is kept: the one write that promotes, and rolls back."""
     view = tenant.seen_from_beside()
-    if view.beside is None:
+    other = view.beside
+    if other is None:
         return tenant
-    if _had_nothing_live(view.beside):
-        # Nobody can want it back: it only takes one of the account's knowledge bases.
-        view = replace(view, beside=replace(view.beside, plan=replace(view.beside.plan, keep=timedelta(0))))
-    retired = replace(view.beside, role=Role.RETIRED, since=now, answered_until=now, seen_from=False)
+    # Nobody can want what was lost back: it only takes one of the account's knowledge bases.
+    plan = replace(other.plan, keep=timedelta(0)) if _had_nothing_live(other) else other.plan
+    retired = replace(other, role=Role.RETIRED, since=now, answered_until=now, seen_from=False, plan=plan)
     return _written(_kept(replace(view, beside=retired), now), now)
 
 
