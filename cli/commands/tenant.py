@@ -105,12 +105,13 @@ def import_tenants(
     if file.stat().st_size > MOST_BYTES:
         raise InvalidInput("FILE", f"has more than {MOST_BYTES:,} bytes.")
     wanted, unreadable = read(file.read_bytes())
-    if unreadable and not dry_run:
+    if unreadable:
         present({"tenants": unreadable}, lambda _: _shown_of_import(unreadable), as_json=as_json)
-        stop(f"{counted(len(unreadable), 'line')} cannot be read; nothing was done.", BAD_INPUT)
+        number = counted(len(unreadable), "line")
+        stop(f"{number} cannot be read: the whole file is refused, and nothing was done.", BAD_INPUT)
     everybody = FleetImport(FleetApi.of_stack(stack, region))
     if dry_run:
-        planned = sorted([*unreadable, *everybody.planned(wanted)], key=lambda each: each.line)
+        planned = list(everybody.planned(wanted))
         present({"tenants": planned}, lambda _: _shown_of_import(planned, dry_run=True), as_json=as_json)
         return
     interrupted = False
