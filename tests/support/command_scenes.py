@@ -393,7 +393,13 @@ def a_stack_in_service(patched: pytest.MonkeyPatch) -> None:
     left = TenantLeft(
         "acme",
         "ACTIVE",
-        (f"bucket {bucket}", "knowledge base KB00000001", "its index in S3_VECTORS"),
+        (
+            f"bucket {bucket}",
+            "knowledge base KB00000001",
+            "data source DS00000002",
+            "index in S3_VECTORS",
+            "its usage key, and its service role if it has one of its own",
+        ),
         "the storage of its documents, and of their vectors",
         "Delete it by `kbfleet tenant offboard acme --retention-days 0 --wait`",
     )
