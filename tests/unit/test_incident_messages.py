@@ -20,6 +20,7 @@ from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis
 from kbfleet.domain.document_examination import DocumentFault, DocumentFinding
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLoss
+from kbfleet.domain.fleet_overview import IncidentOutline, trouble_of
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -42,6 +43,7 @@ from kbfleet.domain.signals import (
     of_workflow_failure,
     of_workflow_success,
 )
+from kbfleet.domain.sync import Sync
 from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.incidents import IncidentDesk
 from local.slack_sink import validate_message
@@ -219,12 +221,13 @@ class Reported:
     """What is reported of signals, message by message."""
 
     channel: RecordingAlertChannel = field(default_factory=lambda: RecordingAlertChannel(threads=False))
+    incidents: InMemoryIncidents = field(default_factory=InMemoryIncidents)
 
     def of(self, *signals: Sequence[Signal]) -> list[Alert]:
         tenants = InMemoryTenantRegistry()
         tenants.create(tenant(name="Acme & Sons, Inc."))
         names = InMemoryTenantNames(tenants)
-        desk = IncidentDesk(InMemoryIncidents(), self.channel, FakeClock(), DEPLOYMENT, names)
+        desk = IncidentDesk(self.incidents, self.channel, FakeClock(), DEPLOYMENT, names)
         for one in (signal for some in signals for signal in some):
             for identity in desk.record(one):
                 desk.notify(identity)
@@ -472,6 +475,25 @@ class TestSignals:
             if alert.severity is Severity.BROKEN:
                 assert all(alert.subject in uri for reason in alert.reasons for uri in reason.documents)
                 assert any(reason.documents for reason in alert.reasons)
+
+    @pytest.mark.parametrize("reason", HoldReason)
+    def test_a_held_sync_is_called_so_wherever_the_fleet_is_shown(self, reason: HoldReason) -> None:
+        reported = Reported()
+        reported.of(held(reason))
+        (incident,) = reported.incidents.of_subject("acme")
+        told = IncidentOutline.of(incident)
+        hold = Hold(reason, 400, 412, START, START)
+        trouble = trouble_of(tenant(), Sync(ACME, hold=hold), START, timedelta(hours=1))
+        assert told is not None
+        assert trouble is not None
+        assert told.what == "a sync is held"
+        assert trouble.what.startswith(told.what)
+
+    def test_a_held_sync_that_an_older_version_has_told_goes_on_as_the_same(self) -> None:
+        (signal,) = held(HoldReason.DELETIONS)
+        assert signal.failure
+        (cause,) = signal.failure.causes
+        assert cause.key == root_cause("held sync", "", error="of tenant acme").key
 
     def test_another_document_with_another_reason_does_not_end_the_first(self) -> None:
         reported = Reported()
