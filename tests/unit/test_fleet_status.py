@@ -144,7 +144,7 @@ class TestCommand:
     def test_it_is_shown_again_until_somebody_interrupts(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         answering(monkeypatch, WELL, FleetUnreachable("It did not answer."), BUSY, KeyboardInterrupt())
         result = run("status", "--watch")
-        assert result.exit_code == 130
+        assert (result.exit_code, result.stderr) == (130, "Stopped watching.\n")
         assert [line for line in result.stdout.splitlines() if "The fleet is well" in line]
         assert "No answer: looking again." in result.stdout
         assert result.stdout.index("The fleet is well") < result.stdout.index("1 of 297 tenants")
