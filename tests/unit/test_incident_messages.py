@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -193,12 +194,12 @@ MANY_QUESTIONS = tuple(f"q{number:04}" for number in range(30))
 
 
 def questioned(
-    minutes: float, *ids: str, changed: ChangedDocuments | None = NO_KEYS, worse: bool = False
+    minutes: float, *ids: str, changed: ChangedDocuments | None = NO_KEYS, worse: bool = False, asked: int = 20
 ) -> Sequence[Signal]:
     at = START + timedelta(minutes=minutes)
     regressions = tuple(Regression(QuestionId(each), START, START - timedelta(minutes=1), START) for each in ids)
     identity = f"acme/questions/{minutes:g}"
-    return of_questions(QuestionsJudged(identity, Life(ACME), at, 20, regressions, changed, worse), DEPLOYMENT)
+    return of_questions(QuestionsJudged(identity, Life(ACME), at, asked, regressions, changed, worse), DEPLOYMENT)
 
 
 KEYS = ChangedDocuments(("handbook/rental-terms.pdf", "議事録 & <draft>.pdf"), 3)
@@ -269,7 +270,7 @@ CASES: dict[str, Callable[[], list[Alert]]] = {
     ),
     "questions_opened": lambda: Reported().of(questioned(0, "q1a2b", "q3c4d", "q5e6f", changed=KEYS)),
     "questions_without_a_change": lambda: Reported().of(questioned(0, "q1a2b")),
-    "questions_unlisted": lambda: Reported().of(questioned(0, *MANY_QUESTIONS, changed=None)),
+    "questions_unlisted": lambda: Reported().of(questioned(0, *MANY_QUESTIONS, changed=None, asked=40)),
     "questions_more": lambda: Reported().of(questioned(0, "q1a2b"), questioned(9, "q1a2b", "q3c4d", worse=True)),
     "questions_over": lambda: Reported().of(questioned(0, "q1a2b"), questioned(30)),
     "ingestion_of_some_hurt_more": lambda: Reported().of(
@@ -304,6 +305,11 @@ class TestMessages:
             assert last.severity is Severity.RECOVERED or last.hurt in shown[:60]
         assert (last.severity is Severity.BROKEN) == bool(last.hurt)
         assert plain_text(last).splitlines()[2].startswith("Hurt: ") == bool(last.hurt)
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_no_message_counts_more_than_there_are(self, case: str) -> None:
+        numbers = re.findall(r"\b(\d+) of (\d+)\b", plain_text(CASES[case]()[-1]))
+        assert [pair for pair in numbers if int(pair[0]) > int(pair[1])] == []
 
     @pytest.mark.parametrize("harm", Harm)
     def test_it_does_so_with_the_longest_id(self, harm: Harm) -> None:
