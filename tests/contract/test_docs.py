@@ -33,7 +33,7 @@ def test_the_generated_parts_are_up_to_date() -> None:
 
 def test_the_sample_of_why_shows_a_job_that_left_out_the_document_that_failed() -> None:
     said = {hop.hop: hop.finding for hop in traced().hops}
-    assert "FAILED" in said[HopName.DOCUMENT]
+    assert "The job left it out" in said[HopName.DOCUMENT]
     assert "ended DEGRADED" in said[HopName.JOB]
 
 
