@@ -19,7 +19,7 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_status import shown_of_fleet
 from cli.job_progress import how_far, lasting, running_job
 from cli.terminal import marked
-from kbfleet.contracts.fleet import FleetBody
+from kbfleet.contracts.fleet import FleetBody, FleetQuestionsBody
 from kbfleet.contracts.questions import QuestionStandBody
 from kbfleet.contracts.tenants import ListedTenantBody, SyncBody, TenantsBody
 from kbfleet.domain.deletions import AnsweredFrom
@@ -112,6 +112,31 @@ class TestScreen:
         (line,) = (line for line in words(WELL) if line.startswith("Looked at"))
         assert "ended 8 h ago" in line
         assert "syncs counted 4 min ago" in line
+
+    @pytest.mark.parametrize(
+        ("numbers", "said"),
+        [
+            (
+                (280, 278, 0, 1, 1),
+                "280 tenants have some: all pass in 278, some do not pass any more in 1, 1 was not asked yet",
+            ),
+            (
+                (19, 9, 4, 3, 3),
+                "19 tenants have some: all pass in 9, some do not pass any more in 3, some fail in 4, 3 were not asked "
+                "yet",
+            ),
+            ((1, 1, 0, 0, 0), "1 tenant has some: all pass"),
+            ((2_000, 2_000, 0, 0, 0), "2,000 tenants have some: all pass"),
+            ((1, 0, 0, 1, 0), "1 tenant has some: some do not pass any more in 1"),
+            ((2, 0, 0, 0, 2), "2 tenants have some: 2 were not asked yet"),
+        ],
+    )
+    def test_how_questions_stand_is_a_sentence(self, numbers: tuple[int, ...], said: str) -> None:
+        names = ("asked", "passing", "failing", "regressed", "unasked")
+        stand = FleetQuestionsBody(**dict(zip(names, numbers, strict=True)))
+        shown = words(WELL.model_copy(update={"questions": stand}), 200)
+        (line,) = (line for line in shown if line.startswith("Questions"))
+        assert line.removeprefix("Questions").strip() == said
 
 
 @pytest.fixture
