@@ -231,11 +231,12 @@ def _with_questions(
     tenants: Iterable[ListedTenantBody], stands: Sequence[QuestionStandBody]
 ) -> Iterator[ListedTenantBody]:
     """With golden questions that do not pass any more as their trouble, where nothing is worse."""
-    regressed = {each.tenant_id: len(each.regressions) for each in stands if each.regressions}
+    regressed = {each.tenant_id: each for each in stands if each.regressions}
     for tenant in tenants:
-        number, known = regressed.get(tenant.tenant_id, 0), tenant.trouble
-        if number and (known is None or told_first(known.harm) > told_first(Harm.WRONG_ANSWERS)):
-            lost = TroubleBody.from_domain(of_regressions(tenant.tenant_id, number, None))
+        stand, known = regressed.get(tenant.tenant_id), tenant.trouble
+        if stand is not None and (known is None or told_first(known.harm) > told_first(Harm.WRONG_ANSWERS)):
+            number, since = len(stand.regressions), stand.regressed_since
+            lost = TroubleBody.from_domain(of_regressions(tenant.tenant_id, number, since))
             yield tenant.model_copy(update={"trouble": lost})
         else:
             yield tenant

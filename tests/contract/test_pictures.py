@@ -50,7 +50,7 @@ def test_nothing_of_a_message_is_left_as_markup(name: str) -> None:
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_no_message_was_sent_before_what_it_tells_of(name: str) -> None:
-    (sent,) = re.findall(r'APP</span> <span>([\d:]+)</span>', MESSAGES[name])
+    (sent,) = re.findall(r"APP</span> <span>([\d:]+)</span>", MESSAGES[name])
     assert all(told <= sent for told in re.findall(r"Today ([\d:]+)", MESSAGES[name]))
 
 

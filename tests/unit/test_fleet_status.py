@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -24,10 +25,11 @@ from kbfleet.contracts.questions import QuestionStandBody
 from kbfleet.contracts.tenants import ListedTenantBody, SyncBody, TenantsBody
 from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
-from kbfleet.domain.fleet_overview import trouble_of
+from kbfleet.domain.fleet_overview import QuestionsOutline, trouble_of
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.ingestion_job import JobStatus, Outcome, Statistics
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.question_runs import QuestionWatch, Standing
 from kbfleet.domain.questions import QuestionId
 from kbfleet.domain.sync import COUNTED_EVERY, Priority, Sync
 from kbfleet.domain.tenant import Tenant
@@ -216,18 +218,21 @@ TENANTS = (
 )
 
 
+REGRESSED = QuestionWatch(
+    Life(TenantId("well")),
+    {
+        QuestionId(each): Standing(1, known_to_pass=True, failing_since=START - hours * AN_HOUR, regressed=True)
+        for each, hours in (("q1a2b", 1), ("q3c4d", 2))
+    },
+    questions=3,
+)
+
+
 @pytest.fixture
 def tenants(monkeypatch: pytest.MonkeyPatch) -> None:
-    regressed = QuestionStandBody(
-        tenant_id=TenantId("well"),
-        questions=2,
-        judged_at=START,
-        answers=False,
-        score=None,
-        regressions=(QuestionId("q1a2b"),),
-    )
+    stand = QuestionStandBody.from_domain(REGRESSED)
     monkeypatch.setattr(FleetApi, "tenants", lambda *_: TenantsBody(tenants=TENANTS, next_token=None))
-    monkeypatch.setattr(FleetApi, "question_stands", lambda _: [regressed])
+    monkeypatch.setattr(FleetApi, "question_stands", lambda _: [stand])
 
 
 def first_words(result: Result) -> list[str]:
@@ -241,6 +246,17 @@ class TestTenantList:
         assert first_words(result) == ["lost", "stale", "well", "failed-sync", "degraded"]
         for command in ("tenant rebuild lost", "questions results well", "documents degraded --failed"):
             assert f"kbfleet {command}" in result.stdout
+
+    def test_since_when_a_trouble_is_there_is_said_as_the_status_of_the_fleet_says_it(
+        self, run: Run, tenants: None
+    ) -> None:
+        result = run("tenant", "list", "--problems", "--json")
+        by_name = {each["tenant_id"]: each["trouble"]["since"] for each in json.loads(result.stdout)["tenants"]}
+        outline = QuestionsOutline.of(REGRESSED)
+        assert outline is not None
+        assert datetime.fromisoformat(by_name["well"]) == outline.since == START - 2 * AN_HOUR
+        assert None not in by_name.values()
+        assert "—" not in run("tenant", "list", "--problems").stdout
 
     def test_those_whose_last_sync_ended_so_are_shown(self, run: Run, tenants: None) -> None:
         assert first_words(run("tenant", "list", "--last-sync", "failed"))[:1] == ["failed-sync"]
