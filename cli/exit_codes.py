@@ -45,6 +45,12 @@ def explained() -> Iterator[None]:
         stop("Stopped watching. What was started continues; run the same command to watch again.", INTERRUPTED)
 
 
+def stop_watching() -> NoReturn:
+    """Ends, on somebody's interrupt, what only looks: nothing was started, and nothing went wrong."""
+    err.print("Stopped watching.")
+    raise typer.Exit(INTERRUPTED)
+
+
 def stop(message: str, code: int = FAILED, *, details: Iterable[str] = ()) -> NoReturn:
     """Args: details: a line each, below the message; in markup, as `cli.terminal.literal` makes it."""
     for line in (f"[red]✗[/] {literal(message)}", *(f"  {detail}" for detail in details)):

@@ -228,11 +228,14 @@ def _questions(body: FleetBody) -> str:
     stand = body.questions
     if not stand.asked:
         return "no tenant has golden questions: `kbfleet questions suggest TENANT` proposes some"
-    said = [f"all pass of {stand.passing:,} of {counted(stand.asked, 'tenant')} with some"]
-    said += [f"[red]{stand.regressed:,} do not pass any more[/]"] if stand.regressed else []
-    said += [f"some fail of {stand.failing:,}"] if stand.failing else []
-    said += [f"{stand.unasked:,} not asked yet"] if stand.unasked else []
-    return " · ".join(said)
+    have = f"{counted(stand.asked, 'tenant')} {'has' if stand.asked == 1 else 'have'} some"
+    if stand.passing == stand.asked:
+        return f"{have}: all pass"
+    said = [f"all pass in {stand.passing:,}"] if stand.passing else []
+    said += [f"[red]some do not pass any more in {stand.regressed:,}[/]"] if stand.regressed else []
+    said += [f"some fail in {stand.failing:,}"] if stand.failing else []
+    said += [f"{stand.unasked:,} {'was' if stand.unasked == 1 else 'were'} not asked yet"] if stand.unasked else []
+    return f"{have}: {', '.join(said)}"
 
 
 def _cost(body: FleetBody, price: TokenPrice) -> list[str]:

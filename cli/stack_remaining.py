@@ -12,6 +12,7 @@ from typing import Any
 from cli.fleet_api import FleetApi
 from cli.fleet_stack import FleetStack, asking
 from cli.stack_import import RETAINING
+from kbfleet.contracts.rebuilds import BesideBody
 from kbfleet.contracts.tenants import TenantBody
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.tenant_status import TenantStatus
@@ -90,18 +91,38 @@ def remaining(stack: FleetStack, api: FleetApi) -> Remaining:
 
 
 def _left(tenant: TenantBody) -> TenantLeft:
-    managed = tenant.knowledge_store == KnowledgeBaseKind.MANAGED
-    index = f"its index in {tenant.knowledge_store}"
+    beside = tenant.beside
     resources = (
         *([f"bucket {tenant.bucket_name}"] if tenant.bucket_name else []),
-        *([f"knowledge base {tenant.knowledge_base_id}"] if tenant.knowledge_base_id else []),
-        *([index] if tenant.knowledge_base_id and not managed else []),
+        *_of_knowledge(tenant),
+        *(
+            [f"{each} of knowledge {beside.knowledge} ({beside.role})" for each in _of_knowledge(beside)]
+            if beside is not None
+            else []
+        ),
         *(["its usage key, and its service role if it has one of its own"] if tenant.bucket_name else []),
     )
-    costs = "the storage of its documents, and " + (
-        "about 5 USD for each GB of them in its knowledge base" if managed else "of their vectors"
-    )
-    return TenantLeft(str(tenant.tenant_id), str(tenant.status), resources, costs, _advice(tenant))
+    stores = {tenant.knowledge_store, *([beside.knowledge_store] if beside is not None else [])}
+    costs = [
+        "the storage of its documents",
+        *(["of their vectors"] if stores - {KnowledgeBaseKind.MANAGED} else []),
+        *(
+            ["about 5 USD for each GB of them in a managed knowledge base"]
+            if KnowledgeBaseKind.MANAGED in stores
+            else []
+        ),
+    ]
+    return TenantLeft(str(tenant.tenant_id), str(tenant.status), resources, ", and ".join(costs), _advice(tenant))
+
+
+def _of_knowledge(knowledge: TenantBody | BesideBody) -> Iterator[str]:
+    """What was made for one knowledge, a few words for each: its index is made first, and no record says so at once."""
+    if knowledge.knowledge_base_id:
+        yield f"knowledge base {knowledge.knowledge_base_id}"
+    if knowledge.data_source_id:
+        yield f"data source {knowledge.data_source_id}"
+    if knowledge.knowledge_store != KnowledgeBaseKind.MANAGED:
+        yield f"index in {knowledge.knowledge_store}{'' if knowledge.knowledge_base_id else ' (if it was made)'}"
 
 
 def _advice(tenant: TenantBody) -> str:

@@ -24,7 +24,8 @@ SNAPSHOTS = ROOT / "tests" / "unit" / "snapshots" / "incidents"
 PICTURES = ROOT / "docs" / "pictures"
 DIGESTS = PICTURES / "digests.json"
 _WIDTH = 760
-_TOKYO = timezone(timedelta(hours=9))
+_READ_AT = datetime(2026, 11, 2, 19, 5, tzinfo=timezone(timedelta(hours=9)))
+"""When all of them were sent, and are read, in Tokyo: after everything that the tests' messages tell of."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Colours and sizes are those of Slack's light theme, near enough to judge a message by. Emoji are drawn, because not
 # every machine has a font with them.
@@ -58,7 +59,8 @@ def page(message: Mapping[str, Any]) -> str:
     blocks = "\n".join(map(_block, message["blocks"]))
     return (
         f'<!doctype html><meta charset="utf-8"><style>{_STYLE}</style>\n<main><div class="avatar">kb</div>'
-        '<div class="message"><div class="sender">kbfleet <span class="app">APP</span> <span>03:00</span></div>\n'
+        '<div class="message"><div class="sender">kbfleet <span class="app">APP</span> '
+        f"<span>{_READ_AT:%H:%M}</span></div>\n"
         f"{blocks}\n</div></main>\n"
     )
 
@@ -101,10 +103,13 @@ def _part(part: Mapping[str, Any]) -> str:
 
 
 def _date(part: Mapping[str, Any]) -> str:
-    """As somebody in Tokyo reads it on that day."""
+    """As somebody in Tokyo reads it on that day. Raises: ValueError for another day, or a time that is yet to come."""
     if part["format"] != "{date_short_pretty} {time}":
         raise ValueError(f"a date that is not drawn: {part}")
-    return f"Today {datetime.fromtimestamp(part['timestamp'], _TOKYO):%H:%M}"
+    at = datetime.fromtimestamp(part["timestamp"], _READ_AT.tzinfo)
+    if at.date() != _READ_AT.date() or at > _READ_AT:
+        raise ValueError(f"a date that is not of the day until {_READ_AT}: {part}")
+    return f"Today {at:%H:%M}"
 
 
 def _with_emoji(text: str) -> str:

@@ -12,7 +12,7 @@ from cli.arguments import DEFAULT_STACK, FLEET_PANEL, Json, Region, Stack
 from cli.costs.tokens import TokenPrice
 from cli.diagnosis import shown_of_findings
 from cli.doctor import CheckResult, Verdict, examine
-from cli.exit_codes import FAILED
+from cli.exit_codes import FAILED, stop_watching
 from cli.fleet_api import FleetApi
 from cli.fleet_stack import FleetStack
 from cli.fleet_status import shown_of_fleet
@@ -39,7 +39,10 @@ def status(
     api = FleetApi.of_stack(stack, region)
     price = TokenPrice.of(api)
     if watch:
-        keep_showing(lambda: shown_of_fleet(api.overview(), price))
+        try:
+            keep_showing(lambda: shown_of_fleet(api.overview(), price))
+        except KeyboardInterrupt:
+            stop_watching()
     body = api.overview()
     present(body, lambda body: shown_of_fleet(body, price), as_json=as_json)
     if not body.well:

@@ -105,12 +105,13 @@ def import_tenants(
     if file.stat().st_size > MOST_BYTES:
         raise InvalidInput("FILE", f"has more than {MOST_BYTES:,} bytes.")
     wanted, unreadable = read(file.read_bytes())
-    if unreadable and not dry_run:
+    if unreadable:
         present({"tenants": unreadable}, lambda _: _shown_of_import(unreadable), as_json=as_json)
-        stop(f"{counted(len(unreadable), 'line')} cannot be read; nothing was done.", BAD_INPUT)
+        number = counted(len(unreadable), "line")
+        stop(f"{number} cannot be read: the whole file is refused, and nothing was done.", BAD_INPUT)
     everybody = FleetImport(FleetApi.of_stack(stack, region))
     if dry_run:
-        planned = sorted([*unreadable, *everybody.planned(wanted)], key=lambda each: each.line)
+        planned = list(everybody.planned(wanted))
         present({"tenants": planned}, lambda _: _shown_of_import(planned, dry_run=True), as_json=as_json)
         return
     interrupted = False
@@ -232,11 +233,12 @@ def _with_questions(
     tenants: Iterable[ListedTenantBody], stands: Sequence[QuestionStandBody]
 ) -> Iterator[ListedTenantBody]:
     """With golden questions that do not pass any more as their trouble, where nothing is worse."""
-    regressed = {each.tenant_id: len(each.regressions) for each in stands if each.regressions}
+    regressed = {each.tenant_id: each for each in stands if each.regressions}
     for tenant in tenants:
-        number, known = regressed.get(tenant.tenant_id, 0), tenant.trouble
-        if number and (known is None or told_first(known.harm) > told_first(Harm.WRONG_ANSWERS)):
-            lost = TroubleBody.from_domain(of_regressions(tenant.tenant_id, number, None))
+        stand, known = regressed.get(tenant.tenant_id), tenant.trouble
+        if stand is not None and (known is None or told_first(known.harm) > told_first(Harm.WRONG_ANSWERS)):
+            number, since = len(stand.regressions), stand.regressed_since
+            lost = TroubleBody.from_domain(of_regressions(tenant.tenant_id, number, since))
             yield tenant.model_copy(update={"trouble": lost})
         else:
             yield tenant

@@ -15,6 +15,8 @@ import typer.main
 import cli.main
 import local.main
 from bedrock_emulator import server as bedrock_emulator
+from kbfleet.domain.document_trace import HopName
+from tests.support.command_scenes import traced
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -27,6 +29,12 @@ PAGES = sorted(
 def test_the_generated_parts_are_up_to_date() -> None:
     checked = subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=False)  # noqa: S603
     assert checked.returncode == 0, "run: make docs"
+
+
+def test_the_sample_of_why_shows_a_job_that_left_out_the_document_that_failed() -> None:
+    said = {hop.hop: hop.finding for hop in traced().hops}
+    assert "The job left it out" in said[HopName.DOCUMENT]
+    assert "ended DEGRADED" in said[HopName.JOB]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

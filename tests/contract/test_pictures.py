@@ -48,6 +48,12 @@ def test_nothing_of_a_message_is_left_as_markup(name: str) -> None:
     assert not re.search(r"`|🔴|🟢", drawn)
 
 
+@pytest.mark.parametrize("name", MESSAGES)
+def test_no_message_was_sent_before_what_it_tells_of(name: str) -> None:
+    (sent,) = re.findall(r"APP</span> <span>([\d:]+)</span>", MESSAGES[name])
+    assert all(told <= sent for told in re.findall(r"Today ([\d:]+)", MESSAGES[name]))
+
+
 TERMINALS = sorted(Path(PICTURES.PICTURES).glob("*.svg"))
 """What they show is compared with what is printed by tests/contract/test_docs.py: they are generated as pages are."""
 
@@ -128,15 +134,18 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         PICTURES.page({"blocks": [{"type": "divider"}]})
 
 
-def test_a_time_is_drawn_as_a_reader_in_tokyo_sees_it_on_that_day_and_another_form_of_it_is_refused() -> None:
-    def drawn(form: str) -> str:
-        date = {"type": "date", "timestamp": 1_762_074_000, "format": form, "fallback": "2025-11-02 09:00:00 UTC"}
+def test_a_time_is_drawn_as_a_reader_in_tokyo_sees_it_on_that_day_and_others_are_refused() -> None:
+    def drawn(form: str, at: int = 1_793_610_000) -> str:
+        date = {"type": "date", "timestamp": at, "format": form, "fallback": "2026-11-02 09:00:00 UTC"}
         rich = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [date]}]}
         return str(PICTURES.page({"blocks": [rich]}))
 
     assert "<div>Today 18:00</div>" in drawn("{date_short_pretty} {time}")
     with pytest.raises(ValueError, match="a date that is not drawn"):
         drawn("{ago}")
+    for another_day in (1_793_610_000 + 12 * 3_600, 1_793_610_000 - 24 * 3_600, 1_793_610_000 + 7_200):
+        with pytest.raises(ValueError, match="a date that is not of the day"):
+            drawn("{date_short_pretty} {time}", another_day)
 
 
 def test_text_of_tenants_makes_no_markup() -> None:

@@ -79,7 +79,8 @@ from kbfleet.domain.tenant_status import TenantStatus
 from tests.adapters.test_doctor import RECONCILED, Patient, listed, standing
 from tests.support.clock import START
 from tests.support.fleet import Fleet
-from tests.support.samples import ACCOUNT, ACME, NAMES, REGION, STACK_DEFAULTS, job_state_change, tenant
+from tests.support.knowledge_bases import JobCourse
+from tests.support.samples import ACCOUNT, ACME, NAMES, REGION, STACK_DEFAULTS, failure_reason, job_state_change, tenant
 
 SCAN = "minutes/2026-10.pdf"
 URI = f"s3://{NAMES.bucket(Life(ACME))}/{SCAN}"
@@ -108,13 +109,16 @@ class Scene:
 
 
 def traced() -> DocumentTraceBody:
-    """By the real tracer: a scan was read by a job, and no text came of it."""
+    """By the real tracer: a scan was read by a job, which left it out, since no text came of it."""
     fleet = Fleet()
     fleet.buckets.ensure(NAMES.bucket(Life(ACME)), NAMES.tags(Life(ACME)))
-    fleet.add(ACME)
+    source = fleet.add(ACME)
     fleet.request(ACME)
     fleet.tick_until_idle()
     fleet.clock.advance(3600)
+    why = (failure_reason(NO_TEXT, URI),)
+    left_it_out = JobCourse(statistics=Statistics(scanned=13, failed=1), failure_reasons=why)
+    fleet.knowledge_bases.plan(source.knowledge_base_id, left_it_out)
     fleet.bucket_contents.put(URI, "2", DocumentObject(fleet.clock.now(), 1_843_200, None))
     fleet.request(ACME)
     fleet.tick_until_idle()
@@ -393,7 +397,13 @@ def a_stack_in_service(patched: pytest.MonkeyPatch) -> None:
     left = TenantLeft(
         "acme",
         "ACTIVE",
-        (f"bucket {bucket}", "knowledge base KB00000001", "its index in S3_VECTORS"),
+        (
+            f"bucket {bucket}",
+            "knowledge base KB00000001",
+            "data source DS00000002",
+            "index in S3_VECTORS",
+            "its usage key, and its service role if it has one of its own",
+        ),
         "the storage of its documents, and of their vectors",
         "Delete it by `kbfleet tenant offboard acme --retention-days 0 --wait`",
     )

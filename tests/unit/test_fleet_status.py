@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -21,16 +21,17 @@ from cli.fleet_api import FleetApi, FleetUnreachable, Refused
 from cli.fleet_status import shown_of_fleet
 from cli.job_progress import how_far, lasting, running_job
 from cli.terminal import literal, marked
-from kbfleet.contracts.fleet import FleetBody
+from kbfleet.contracts.fleet import FleetBody, FleetQuestionsBody
 from kbfleet.contracts.questions import QuestionStandBody
 from kbfleet.contracts.tenants import ListedTenantBody, SyncBody, TenantsBody
 from kbfleet.domain.deletions import AnsweredFrom
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind
-from kbfleet.domain.fleet_overview import trouble_of
+from kbfleet.domain.fleet_overview import QuestionsOutline, trouble_of
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern
 from kbfleet.domain.ingestion_job import JobStatus, Outcome, Statistics
-from kbfleet.domain.names import TenantId
+from kbfleet.domain.names import Life, TenantId
+from kbfleet.domain.question_runs import QuestionWatch, Standing
 from kbfleet.domain.questions import QuestionId
 from kbfleet.domain.sync import COUNTED_EVERY, Priority, Sync
 from kbfleet.domain.tenant import Tenant
@@ -156,6 +157,31 @@ class TestScreen:
         for body in ahead:
             assert not re.search(r"-\d+ (s|min|h|d)\b", "\n".join(words(body)))
 
+    @pytest.mark.parametrize(
+        ("numbers", "said"),
+        [
+            (
+                (280, 278, 0, 1, 1),
+                "280 tenants have some: all pass in 278, some do not pass any more in 1, 1 was not asked yet",
+            ),
+            (
+                (19, 9, 4, 3, 3),
+                "19 tenants have some: all pass in 9, some do not pass any more in 3, some fail in 4, 3 were not asked "
+                "yet",
+            ),
+            ((1, 1, 0, 0, 0), "1 tenant has some: all pass"),
+            ((2_000, 2_000, 0, 0, 0), "2,000 tenants have some: all pass"),
+            ((1, 0, 0, 1, 0), "1 tenant has some: some do not pass any more in 1"),
+            ((2, 0, 0, 0, 2), "2 tenants have some: 2 were not asked yet"),
+        ],
+    )
+    def test_how_questions_stand_is_a_sentence(self, numbers: tuple[int, ...], said: str) -> None:
+        names = ("asked", "passing", "failing", "regressed", "unasked")
+        stand = FleetQuestionsBody(**dict(zip(names, numbers, strict=True)))
+        shown = words(WELL.model_copy(update={"questions": stand}), 200)
+        (line,) = (line for line in shown if line.startswith("Questions"))
+        assert line.removeprefix("Questions").strip() == said
+
 
 def literally(text: str) -> str:
     return marked(literal(text)).plain
@@ -191,7 +217,7 @@ class TestCommand:
     def test_it_is_shown_again_until_somebody_interrupts(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         answering(monkeypatch, WELL, FleetUnreachable("It did not answer."), BUSY, KeyboardInterrupt())
         result = run("status", "--watch")
-        assert result.exit_code == 130
+        assert (result.exit_code, result.stderr) == (130, "Stopped watching.\n")
         assert [line for line in result.stdout.splitlines() if "The fleet is well" in line]
         assert "No answer: looking again." in result.stdout
         assert result.stdout.index("The fleet is well") < result.stdout.index("1 of 297 tenants")
@@ -248,18 +274,21 @@ TENANTS = (
 )
 
 
+REGRESSED = QuestionWatch(
+    Life(TenantId("well")),
+    {
+        QuestionId(each): Standing(1, known_to_pass=True, failing_since=START - hours * AN_HOUR, regressed=True)
+        for each, hours in (("q1a2b", 1), ("q3c4d", 2))
+    },
+    questions=3,
+)
+
+
 @pytest.fixture
 def tenants(monkeypatch: pytest.MonkeyPatch) -> None:
-    regressed = QuestionStandBody(
-        tenant_id=TenantId("well"),
-        questions=2,
-        judged_at=START,
-        answers=False,
-        score=None,
-        regressions=(QuestionId("q1a2b"),),
-    )
+    stand = QuestionStandBody.from_domain(REGRESSED)
     monkeypatch.setattr(FleetApi, "tenants", lambda *_: TenantsBody(tenants=TENANTS, next_token=None))
-    monkeypatch.setattr(FleetApi, "question_stands", lambda _: [regressed])
+    monkeypatch.setattr(FleetApi, "question_stands", lambda _: [stand])
 
 
 def first_words(result: Result) -> list[str]:
@@ -285,6 +314,17 @@ class TestTenantList:
             assert result.exit_code == 2
             assert "older release" in " ".join(result.stderr.split())
         assert run("tenant", "list").exit_code == 0
+
+    def test_since_when_a_trouble_is_there_is_said_as_the_status_of_the_fleet_says_it(
+        self, run: Run, tenants: None
+    ) -> None:
+        result = run("tenant", "list", "--problems", "--json")
+        by_name = {each["tenant_id"]: each["trouble"]["since"] for each in json.loads(result.stdout)["tenants"]}
+        outline = QuestionsOutline.of(REGRESSED)
+        assert outline is not None
+        assert datetime.fromisoformat(by_name["well"]) == outline.since == START - 2 * AN_HOUR
+        assert None not in by_name.values()
+        assert "—" not in run("tenant", "list", "--problems").stdout
 
     def test_those_whose_last_sync_ended_so_are_shown(self, run: Run, tenants: None) -> None:
         assert first_words(run("tenant", "list", "--last-sync", "failed"))[:1] == ["failed-sync"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -20,6 +21,7 @@ from kbfleet.domain.diagnosis import Diagnosis, FleetDiagnosis
 from kbfleet.domain.document_examination import DocumentFault, DocumentFinding
 from kbfleet.domain.failed_documents import FailureReport, News, ReportedDocument, RetryReport
 from kbfleet.domain.finding import Disagreement, Finding, ResourceKind, SharedLoss
+from kbfleet.domain.fleet_overview import IncidentOutline, trouble_of
 from kbfleet.domain.harm import Harm
 from kbfleet.domain.incident import Concern, Incident, NoticeKind, Signal, Timeline
 from kbfleet.domain.ingestion_job import FailureReason, JobStateChange, JobStatus, Outcome, Statistics
@@ -42,6 +44,7 @@ from kbfleet.domain.signals import (
     of_workflow_failure,
     of_workflow_success,
 )
+from kbfleet.domain.sync import Sync
 from kbfleet.domain.workflow import Workflow
 from kbfleet.usecases.incidents import IncidentDesk
 from local.slack_sink import validate_message
@@ -191,12 +194,12 @@ MANY_QUESTIONS = tuple(f"q{number:04}" for number in range(30))
 
 
 def questioned(
-    minutes: float, *ids: str, changed: ChangedDocuments | None = NO_KEYS, worse: bool = False
+    minutes: float, *ids: str, changed: ChangedDocuments | None = NO_KEYS, worse: bool = False, asked: int = 20
 ) -> Sequence[Signal]:
     at = START + timedelta(minutes=minutes)
     regressions = tuple(Regression(QuestionId(each), START, START - timedelta(minutes=1), START) for each in ids)
     identity = f"acme/questions/{minutes:g}"
-    return of_questions(QuestionsJudged(identity, Life(ACME), at, 20, regressions, changed, worse), DEPLOYMENT)
+    return of_questions(QuestionsJudged(identity, Life(ACME), at, asked, regressions, changed, worse), DEPLOYMENT)
 
 
 KEYS = ChangedDocuments(("handbook/rental-terms.pdf", "議事録 & <draft>.pdf"), 3)
@@ -219,12 +222,13 @@ class Reported:
     """What is reported of signals, message by message."""
 
     channel: RecordingAlertChannel = field(default_factory=lambda: RecordingAlertChannel(threads=False))
+    incidents: InMemoryIncidents = field(default_factory=InMemoryIncidents)
 
     def of(self, *signals: Sequence[Signal]) -> list[Alert]:
         tenants = InMemoryTenantRegistry()
         tenants.create(tenant(name="Acme & Sons, Inc."))
         names = InMemoryTenantNames(tenants)
-        desk = IncidentDesk(InMemoryIncidents(), self.channel, FakeClock(), DEPLOYMENT, names)
+        desk = IncidentDesk(self.incidents, self.channel, FakeClock(), DEPLOYMENT, names)
         for one in (signal for some in signals for signal in some):
             for identity in desk.record(one):
                 desk.notify(identity)
@@ -266,7 +270,7 @@ CASES: dict[str, Callable[[], list[Alert]]] = {
     ),
     "questions_opened": lambda: Reported().of(questioned(0, "q1a2b", "q3c4d", "q5e6f", changed=KEYS)),
     "questions_without_a_change": lambda: Reported().of(questioned(0, "q1a2b")),
-    "questions_unlisted": lambda: Reported().of(questioned(0, *MANY_QUESTIONS, changed=None)),
+    "questions_unlisted": lambda: Reported().of(questioned(0, *MANY_QUESTIONS, changed=None, asked=40)),
     "questions_more": lambda: Reported().of(questioned(0, "q1a2b"), questioned(9, "q1a2b", "q3c4d", worse=True)),
     "questions_over": lambda: Reported().of(questioned(0, "q1a2b"), questioned(30)),
     "ingestion_of_some_hurt_more": lambda: Reported().of(
@@ -301,6 +305,11 @@ class TestMessages:
             assert last.severity is Severity.RECOVERED or last.hurt in shown[:60]
         assert (last.severity is Severity.BROKEN) == bool(last.hurt)
         assert plain_text(last).splitlines()[2].startswith("Hurt: ") == bool(last.hurt)
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_no_message_counts_more_than_there_are(self, case: str) -> None:
+        numbers = re.findall(r"\b(\d+) of (\d+)\b", plain_text(CASES[case]()[-1]))
+        assert [pair for pair in numbers if int(pair[0]) > int(pair[1])] == []
 
     @pytest.mark.parametrize("harm", Harm)
     def test_it_does_so_with_the_longest_id(self, harm: Harm) -> None:
@@ -472,6 +481,25 @@ class TestSignals:
             if alert.severity is Severity.BROKEN:
                 assert all(alert.subject in uri for reason in alert.reasons for uri in reason.documents)
                 assert any(reason.documents for reason in alert.reasons)
+
+    @pytest.mark.parametrize("reason", HoldReason)
+    def test_a_held_sync_is_called_so_wherever_the_fleet_is_shown(self, reason: HoldReason) -> None:
+        reported = Reported()
+        reported.of(held(reason))
+        (incident,) = reported.incidents.of_subject("acme")
+        told = IncidentOutline.of(incident)
+        hold = Hold(reason, 400, 412, START, START)
+        trouble = trouble_of(tenant(), Sync(ACME, hold=hold), START, timedelta(hours=1))
+        assert told is not None
+        assert trouble is not None
+        assert told.what == "a sync is held"
+        assert trouble.what.startswith(told.what)
+
+    def test_a_held_sync_that_an_older_version_has_told_goes_on_as_the_same(self) -> None:
+        (signal,) = held(HoldReason.DELETIONS)
+        assert signal.failure
+        (cause,) = signal.failure.causes
+        assert cause.key == root_cause("held sync", "", error="of tenant acme").key
 
     def test_another_document_with_another_reason_does_not_end_the_first(self) -> None:
         reported = Reported()

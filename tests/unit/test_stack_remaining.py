@@ -14,6 +14,7 @@ from cli.fleet_stack import FleetStack
 from cli.stack_remaining import COSTS, UNKNOWN_COST, Remaining, remaining
 from kbfleet.contracts.tenants import TenantBody, TenantsBody
 from kbfleet.domain.incident import Concern, Timeline
+from kbfleet.domain.knowledges import Beside, KnowledgeRecord, RebuildPlan, Role
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.sync import Sync
 from kbfleet.domain.tenant import Offboarding, Tenant
@@ -130,9 +131,34 @@ def test_a_tenant_is_named_with_what_outlives_the_stack(monkeypatch: pytest.Monk
     record = tenant()
     assert f"bucket {record.bucket_name}" in left.resources
     assert f"knowledge base {record.knowledge_base_id}" in left.resources
-    assert "its index in S3_VECTORS" in left.resources
+    assert "index in S3_VECTORS" in left.resources
     assert "its usage key, and its service role if it has one of its own" in left.resources
     assert "kbfleet tenant offboard acme --retention-days 0" in left.advice
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("store", ["S3_VECTORS", "MANAGED"])
+def test_so_is_the_knowledge_beside_the_one_that_answers(
+    monkeypatch: pytest.MonkeyPatch, role: Role, store: str
+) -> None:
+    made = KnowledgeRecord(2, store, knowledge_base_id="KB00000099", data_source_id="DS00000099")
+    record = tenant(beside=Beside(made, role, NOW, RebuildPlan(NOW, store)))
+    (left,) = look(monkeypatch, Aws(), acme=record).tenants
+    assert f"knowledge base {record.knowledge_base_id}" in left.resources
+    assert f"data source {record.data_source_id}" in left.resources
+    assert f"knowledge base KB00000099 of knowledge 2 ({role})" in left.resources
+    assert f"data source DS00000099 of knowledge 2 ({role})" in left.resources
+    assert (f"index in S3_VECTORS of knowledge 2 ({role})" in left.resources) == (store == "S3_VECTORS")
+    assert ("about 5 USD for each GB" in left.costs) == (store == "MANAGED")
+    assert "of their vectors" in left.costs
+
+
+def test_an_index_may_be_there_before_its_knowledge_base_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = Beside(KnowledgeRecord(2, "S3_VECTORS"), Role.CANDIDATE, NOW, RebuildPlan(NOW, "S3_VECTORS"))
+    record = tenant(beside=begun, knowledge_base_id=None, data_source_id=None)
+    (left,) = look(monkeypatch, Aws(), acme=record).tenants
+    assert "index in S3_VECTORS (if it was made)" in left.resources
+    assert "index in S3_VECTORS (if it was made) of knowledge 2 (CANDIDATE)" in left.resources
 
 
 @pytest.mark.parametrize("as_text", [False, True], ids=["parsed", "text"])

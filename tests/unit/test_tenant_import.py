@@ -207,16 +207,25 @@ class TestImporting:
         assert lines(result) == {2: "ALREADY", 3: "ALREADY", 5: "CHANGED"}
         assert fleet.begun == ["bolt"]
 
-    def test_a_line_that_cannot_be_read_keeps_all_from_being_begun(self, fleet: Records, imported: Import) -> None:
-        result = imported("tenant,tier\nacme,\nbolt,GOLD\n")
+    @pytest.mark.parametrize("options", [(), ("--dry-run",), ("--json",), ("--json", "--dry-run")], ids=" ".join)
+    def test_a_line_that_cannot_be_read_has_the_whole_file_refused_in_a_dry_run_too(
+        self, options: tuple[str, ...], fleet: Records, imported: Import
+    ) -> None:
+        result = imported("tenant,tier\nacme,\nbolt,GOLD\n", *options)
         assert result.exit_code == 2
-        assert "line 3, bolt: REFUSED" in result.stdout
+        assert "1 line cannot be read: the whole file is refused, and nothing was done." in result.stderr
+        if "--json" in options:
+            assert lines(result) == {3: "REFUSED"}
+        else:
+            assert "line 3, bolt: REFUSED" in result.stdout
+        assert "ADDED" not in result.stdout
         assert fleet.begun == []
 
     def test_a_dry_run_says_what_would_be_and_does_nothing(self, fleet: Records, imported: Import) -> None:
         fleet.tenants = {"acme": tenant("acme")}
-        result = imported("tenant,tier\nacme,\nbolt,\nsakura,GOLD\n", "--dry-run")
-        assert "it would be: 1 ADDED, 1 ALREADY, 1 REFUSED" in result.stdout
+        result = imported("tenant,tier\nacme,\nbolt,\n", "--dry-run")
+        assert result.exit_code == 0
+        assert "it would be: 1 ADDED, 1 ALREADY." in result.stdout
         assert fleet.begun == []
 
     def test_whoever_is_interrupted_goes_on_and_nobody_is_begun_twice(self, fleet: Records, imported: Import) -> None:

@@ -193,7 +193,7 @@ class RegressionBody(Contract):
 class QuestionStandBody(Contract):
     """How a tenant's golden questions stand: how many there are, as they were last looked at, which is soon after they
     have changed; what their last run came to, and when it ended, which is `null` where none has; and which of them were
-    known to pass and do not any more."""
+    known to pass and do not any more, and since when."""
 
     tenant_id: TenantId
     questions: int
@@ -201,6 +201,7 @@ class QuestionStandBody(Contract):
     answers: bool
     score: ScoreBody | None
     regressions: tuple[QuestionId, ...]
+    regressed_since: datetime | None = None
 
     @classmethod
     def from_domain(cls, watch: QuestionWatch) -> Self:
@@ -212,6 +213,7 @@ class QuestionStandBody(Contract):
             answers=last is not None and last.answers,
             score=ScoreBody.from_domain(watch.came_to) if watch.came_to is not None else None,
             regressions=tuple(each.question_id for each in watch.regressions),
+            regressed_since=watch.regressed_since,
         )
 
 

@@ -90,6 +90,7 @@ class BesideBody(Contract):
     following: bool
     comparison: ComparisonBody | None
     failure: WorkflowFailure | None
+    data_source_id: str | None = None
 
     @classmethod
     def from_domain(cls, beside: Beside) -> Self:
@@ -106,6 +107,7 @@ class BesideBody(Contract):
             following=beside.following is not None,
             comparison=ComparisonBody.from_domain(beside.comparison) if beside.comparison is not None else None,
             failure=beside.failure,
+            data_source_id=beside.record.data_source_id,
         )
 
 

@@ -257,7 +257,7 @@ class QuestionsOutline:
             score.passed if score is not None else 0,
             score.failed if score is not None else 0,
             len(regressions),
-            min((each.since for each in regressions), default=None),
+            watch.regressed_since,
             last.ended_at if last is not None else None,
         )
 

@@ -333,6 +333,11 @@ class QuestionWatch:
         )
 
     @property
+    def regressed_since(self) -> datetime | None:
+        """Since when the first of them is seen; `None` where there is none."""
+        return min((each.since for each in self.regressions), default=None)
+
+    @property
     def at_work(self) -> bool:
         return self.run is not None or self.waiting is not None or self.untold is not None
 

@@ -84,7 +84,8 @@ _USED_UP = {"CapacityExceeded": "a quota of the account is used up", "Throttled"
 CREDENTIALS_REFUSED = "credentials do not open the knowledge bases that the records name"
 SOME_DOCUMENTS = "some documents could not be ingested"
 SOME_QUESTIONS = "some questions no longer find their document"
-_OUR_WORDS = {CREDENTIALS_REFUSED, SOME_DOCUMENTS, SOME_QUESTIONS, *CAUSES, *_USED_UP.values()}
+SYNC_HELD = "a sync is held"
+_OUR_WORDS = {CREDENTIALS_REFUSED, SOME_DOCUMENTS, SOME_QUESTIONS, SYNC_HELD, *CAUSES, *_USED_UP.values()}
 _OUR_WORDS |= {label for _, _, label, _ in _WELL_KNOWN}
 
 
@@ -123,6 +124,12 @@ def own_documents(kind: str, tenant: str) -> RootCause:
 def own_questions(kind: str, tenant: str) -> RootCause:
     """What a tenant's golden questions show: one cause, whatever they come to."""
     return RootCause(_key(kind, f"of tenant {tenant}"), SOME_QUESTIONS, kind)
+
+
+def held_sync(tenant: str) -> RootCause:
+    """What keeps a tenant's sync from being started: one cause, whatever it would delete."""
+    kind, own = "held sync", f"of tenant {tenant}"
+    return RootCause(_key(kind, own, own), SYNC_HELD, kind)
 
 
 def _key(*parts: str) -> str:

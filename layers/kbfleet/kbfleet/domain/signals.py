@@ -31,7 +31,14 @@ from kbfleet.domain.ingestion_job import JobStateChange, Outcome
 from kbfleet.domain.isolation import Breach, IsolationVerified, SeenIn
 from kbfleet.domain.names import TenantId
 from kbfleet.domain.question_runs import QuestionsJudged
-from kbfleet.domain.root_cause import CREDENTIALS_REFUSED, RootCause, own_documents, own_questions, root_cause
+from kbfleet.domain.root_cause import (
+    CREDENTIALS_REFUSED,
+    RootCause,
+    held_sync,
+    own_documents,
+    own_questions,
+    root_cause,
+)
 from kbfleet.domain.workflow import Workflow, WorkflowFailure
 
 _CONCERNS = {
@@ -69,8 +76,7 @@ def of_held_sync(held: SyncHeld, deployment: Deployment) -> tuple[Signal, ...]:
     """A sync that is held for what it would delete. Each tenant has an incident of its own: nobody is to accept for
     many at once that their documents go."""
     tenant = str(held.tenant_id)
-    cause = root_cause("held sync", "", error=f"of tenant {tenant}")
-    failure = Failure((cause,), held_sync_alert(held, deployment), news=held.worse)
+    failure = Failure((held_sync(tenant),), held_sync_alert(held, deployment), news=held.worse)
     return (Signal(held.identity, tenant, Concern.INGESTION, held.hold.seen_at, failure),)
 
 
