@@ -26,11 +26,12 @@ LONGEST = 200
 """Characters: what is longer is no heading, and no question that anybody asks."""
 _LONGEST_ANSWER = 2_000
 _SHORTEST = 2
+_NOT_UTF_8 = "it is not text in UTF-8"
 _JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
 
 class Unreadable(Exception):
-    """The document is of another format, or not in UTF-8."""
+    """The document is of another format, or not in UTF-8: which, is its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def suggestions(key: str, content: bytes) -> Sequence[Suggestion]:
     """
     ending = PurePosixPath(key).suffix.lower()
     if ending not in _BLOCKS:
-        raise Unreadable
+        raise Unreadable(f"its name does not end in {', '.join(READ)}")
     blocks = list(_BLOCKS[ending](_decoded(content[:MOST_BYTES])))
     if len(content) >= MOST_BYTES:
         blocks = blocks[:-1]  # it may be cut
@@ -117,9 +118,9 @@ def _decoded(content: bytes) -> str:
         # The last letter that was read may be cut.
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(content, final=len(content) < MOST_BYTES)
     except UnicodeDecodeError as error:
-        raise Unreadable from error
+        raise Unreadable(_NOT_UTF_8) from error
     if "\0" in text:
-        raise Unreadable
+        raise Unreadable(_NOT_UTF_8)
     return text
 
 

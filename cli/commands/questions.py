@@ -27,7 +27,7 @@ from kbfleet.contracts.questions import (
 from kbfleet.domain.document_status import DocumentStatus
 from kbfleet.domain.errors import InvalidInput
 from kbfleet.domain.names import TenantId
-from kbfleet.domain.printable import printable_json
+from kbfleet.domain.printable import printable, printable_json
 from kbfleet.domain.question_runs import Judgement, Shortcoming
 from kbfleet.domain.questions import MAX_QUESTIONS, Draft, QuestionId, export_lines, import_lines, in_line
 
@@ -38,6 +38,8 @@ app = typer.Typer(
 
 _SHOWN_TEXT = 120
 """Characters of a question in a table."""
+_NAMED = 10
+"""Documents that could not be read: so many are named."""
 _RUNS_LOOKED_AT = 20
 
 _SHORT = {
@@ -118,26 +120,31 @@ def suggest(
     and their headings. Prints lines that `import` takes, for you to choose from; it adds none itself."""
     api = FleetApi.of_stack(stack, region)
     chosen = api.some_documents(tenant, prefix, _is_read, documents)
-    found, unread = list[Sequence[Suggestion]](), 0
+    found, unread = list[Sequence[Suggestion]](), list[tuple[str, str]]()
     with Progress(f"Documents of {tenant}") as progress:
         for number, document in enumerate(chosen):
             progress.count(number, len(chosen))
             try:
                 content = api.opened(api.document_link(tenant, document.key), MOST_BYTES)
                 found.append(suggestions(document.key, content))
-            except Unreadable:
-                unread += 1
+            except Unreadable as why:
+                unread.append((document.key, str(why)))
             except Refused as refused:
-                if refused.code != "DocumentNotFound":  # somebody has deleted it meanwhile
+                if refused.code != "DocumentNotFound":
                     raise
-                unread += 1
+                unread.append((document.key, "it was deleted meanwhile"))
     proposed = gathered(found, [each.user_input for each in api.questions(tenant).questions], most)
     lines = [
         {"user_input": each.text, "reference_context_ids": list(each.documents), "reference": each.answer}
         for each in proposed
     ]
     # Lines may go into a file: what is said of them does not.
-    err.print(f"{counted(len(found), 'document')} read, {unread} could not be: {counted(len(lines), 'new question')}.")
+    read, proposals = counted(len(found), "document"), counted(len(lines), "new question")
+    err.print(f"{read} read, {len(unread):,} could not be: {proposals}.")
+    for key, why in unread[:_NAMED]:
+        err.print(f"  {printable(key)}: {why}", soft_wrap=True)
+    if len(unread) > _NAMED:
+        err.print(f"  … and {len(unread) - _NAMED:,} more")
     if not chosen:
         err.print(f"None of the first documents ends in {', '.join(READ)}. --prefix looks at others.")
     elif lines:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from local.delays import Delays
-from local.stack.configuration import REPOSITORY, StackConfiguration, is_listening
+from local.stack.configuration import REPOSITORY, StackConfiguration, free_port, is_listening
 
 START_SECONDS = 60
 STOP_SECONDS = 15
@@ -120,7 +120,13 @@ def start(configuration: StackConfiguration, *, timeout: float = START_SECONDS) 
         raise StackRunningError(f"a local stack runs already, process {running.process_id}")
     for port in (configuration.aws_port, configuration.side_port):
         if is_listening(port):
-            raise StackStartError(f"port {port} is taken by another program")
+            aws_port = free_port()
+            while (side_port := free_port()) == aws_port:
+                pass
+            raise StackStartError(
+                f"port {port} is taken by another program. Choose others, such as "
+                f"`.venv/bin/kbfleet-local up --port {aws_port} --side-port {side_port}`."
+            )
     make_private(configuration.state_directory)
     configuration.log_file.touch(mode=0o600)
     configuration.log_file.chmod(0o600)

@@ -61,6 +61,8 @@ FIGURES: Mapping[str, Callable[[], object]] = {
     "90": lambda: round(seconds_of_the_recorded_demo() / 15) * 15,
     "12": lambda: re.findall(r"`make test` .* (\d+) to \d+ minutes", CONTRIBUTING)[0],
     "13": lambda: re.findall(r"`make test` .* \d+ to (\d+) minutes", CONTRIBUTING)[0],
+    "3": lambda: re.findall(r"`make demo` .* (\d+) minutes the first time", CONTRIBUTING)[0],
+    "720": lambda: re.findall(r"`make demo` .* (\d+) MB in `.venv`", CONTRIBUTING)[0],
     "500": lambda: ONBOARDED.split()[0],
     "1.04": lambda: of_benchmark(ONBOARDED, "kbfleet")[2],
     "419": lambda: of_benchmark(ONBOARDED, "sync per object, SQS retries")[0],
@@ -76,7 +78,7 @@ def said(page: str) -> str:
         r"\]\([^)]*\)",
         r"^ {4}.*$",
         r"`[^`]*`",
-        r"\bS3\b|\bboto3\b|exits 0",
+        r"\bS3\b|\bboto3\b|\bUTF-8\b|exits 0",
         r"[a-z]{2}-[a-z]+-\d",
     ):
         page = re.sub(left_out, "", page, flags=re.MULTILINE | re.DOTALL if "generated" in left_out else re.MULTILINE)

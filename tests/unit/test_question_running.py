@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -268,9 +269,9 @@ def test_a_question_that_fails_after_a_sync_is_asked_once_more_and_then_told(wor
     assert len({each.identity for each in world.told}) == 2
 
 
-def regress(world: World) -> QuestionId:
-    (question,) = world.add(ACME, expecting("one"))
-    for found in ("a.md", "a.md", "b.md"):
+def regress(world: World, key: str = "a.md") -> QuestionId:
+    (question,) = world.add(ACME, expecting("one", key))
+    for found in (key, key, "b.md"):
         world.retriever.found = {"one": [found]}
         world.clock.advance(3_600)
         world.change()
@@ -287,6 +288,14 @@ def test_what_has_changed_is_told_what_is_expected_first(world: World) -> None:
     (regression,) = told.regressions
     assert regression.passed_at is not None
     assert since < regression.passed_at < regression.since
+
+
+def test_what_is_expected_comes_first_in_either_form_of_unicode(world: World) -> None:
+    typed, there = (unicodedata.normalize(form, "パンフレット.md") for form in ("NFC", "NFD"))
+    world.fleet.bucket_contents.changed_documents = ChangedDocuments(("a.md", there), 3)
+    regress(world, typed)
+    (told,) = world.told
+    assert told.changed == ChangedDocuments((there, "a.md"), 3)
 
 
 def test_that_nobody_can_list_what_has_changed_keeps_nothing_from_being_told(world: World) -> None:

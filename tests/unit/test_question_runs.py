@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -62,6 +63,22 @@ def test_an_expected_document_is_among_the_first_five_passages_or_not(
     assert (verdict.rank, verdict.instead) == (rank, instead)
     assert verdict.judgement is (Judgement.FAILED if rank is None else Judgement.PASSED)
     assert verdict.shortcomings == ((Shortcoming.NOT_FOUND,) if rank is None else ())
+
+
+TYPED, FROM_A_MAC = (unicodedata.normalize(form, "案内/パンフレット.md") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(
+    ("expected", "key"), [(TYPED, FROM_A_MAC), (FROM_A_MAC, TYPED), (f"é/{FROM_A_MAC}", f"é/{TYPED}")]
+)
+def test_a_key_is_the_same_in_both_forms_of_unicode(expected: str, key: str) -> None:
+    """The two look the same, and whoever types one of them cannot see which the bucket has."""
+    question = GoldenQuestion(Q1, "Where is the brochure?", (expected,))
+    verdict = searched(question, passages("other.md", key))
+    assert (verdict.rank, verdict.instead, verdict.judgement) == (2, "other.md", Judgement.PASSED)
+    assert searched(question, passages(key)).instead == ""
+    assert with_answer(verdict, question, answer("There.", key)).shortcomings == ()
+    assert searched(question, passages(key.replace("パ", "バ").replace("ハ\u309a", "ハ\u3099"))).rank is None
 
 
 def test_a_question_without_documents_is_not_judged_by_a_search() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -112,12 +113,22 @@ def test_a_page_suggests_what_is_shown_of_it() -> None:
     }
 
 
+ANOTHER_FORMAT, NOT_UTF_8 = "its name does not end in .md, .txt, .html", "it is not text in UTF-8"
+
+
 @pytest.mark.parametrize(
-    ("key", "content"),
-    [("a.pdf", b"# A?\n\nB."), ("a.md", b"\xff\xfe#\0 \0A\0"), ("a.txt", b"a\0b"), ("a", b""), ("a.html", b"\x80")],
+    ("key", "content", "why"),
+    [
+        ("a.pdf", b"# A?\n\nB.", ANOTHER_FORMAT),
+        ("a", b"", ANOTHER_FORMAT),
+        ("a.md", b"\xff\xfe#\0 \0A\0", NOT_UTF_8),
+        ("a.txt", "保証は何年ですか".encode("cp932"), NOT_UTF_8),
+        ("a.html", b"\x80", NOT_UTF_8),
+        ("a.txt", b"a\0b", NOT_UTF_8),
+    ],
 )
-def test_what_is_no_text_is_not_read(key: str, content: bytes) -> None:
-    with pytest.raises(Unreadable):
+def test_what_is_no_text_is_not_read_and_it_is_said_why(key: str, content: bytes, why: str) -> None:
+    with pytest.raises(Unreadable, match=f"^{re.escape(why)}$"):
         suggestions(key, content)
 
 
@@ -264,8 +275,17 @@ def test_what_is_gone_or_no_text_keeps_no_other_from_being_read(suggest: Suggest
     gone = Refused(404, "DocumentNotFound", "no")
     result = suggest({"a.txt": gone, "b.txt": b"\xff", "c.txt": FAQ})
     assert (result.exit_code, len(import_lines(result.stdout))) == (0, 1)
-    assert "1 document read, 2 could not be" in result.stderr
+    said = result.stderr.splitlines()
+    assert "1 document read, 2 could not be: 1 new question." in said
+    assert "  a.txt: it was deleted meanwhile" in said
+    assert f"  b.txt: {NOT_UTF_8}" in said
     assert suggest({"a.txt": Refused(403, "AccessDenied", "no")}).exit_code == 2
+
+
+def test_of_many_that_could_not_be_read_the_first_are_named(suggest: Suggest) -> None:
+    said = suggest({f"{number:02}.md": b"\x80" for number in range(15)}).stderr.splitlines()
+    assert [line for line in said if line.endswith(NOT_UTF_8)] == [f"  {each:02}.md: {NOT_UTF_8}" for each in range(10)]
+    assert "  … and 5 more" in said
 
 
 def test_where_nothing_can_be_read_it_is_said(suggest: Suggest) -> None:
@@ -278,8 +298,9 @@ def test_where_nothing_can_be_read_it_is_said(suggest: Suggest) -> None:
 def test_no_key_acts_on_a_terminal_and_all_come_back_as_they_are(suggest: Suggest, hidden: str) -> None:
     key = f"[bold]{hidden.replace(chr(27), '')}\u202e :bomb:.txt"
     result = suggest({key: FAQ})
-    assert_printable(result.stdout)
-    assert_printable(result.stderr)
+    for each in (result, suggest({key: b"\x80"})):
+        assert_printable(each.stdout)
+        assert_printable(each.stderr)
     found = [draft.expected for _, draft in import_lines(result.stdout)]
     # A key with control characters is none that a question may expect.
     assert found in ([(key,)], [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -555,15 +556,21 @@ def _unexplained(fleet: Fleet) -> list[Finding]:
 
 
 class TestTheGate:
-    def ask_in_vain(self, fleet: Fleet, *found_in: Callable[[AskableTenant], bool]) -> None:
+    def ask_in_vain(
+        self,
+        fleet: Fleet,
+        *found_in: Callable[[AskableTenant], bool],
+        expected: str = "terms.pdf",
+        found: str = "terms.pdf",
+    ) -> None:
         """One golden question, which finds its document where that says so."""
-        question = GoldenQuestion(QuestionId("q0001"), "When?", ("terms.pdf",))
+        question = GoldenQuestion(QuestionId("q0001"), "When?", (expected,))
         fleet.golden_questions.save(QuestionSet(Life(ACME), (question,)))
 
         class Retriever:
             def retrieve(self, tenant: AskableTenant, inquiry: Inquiry, bucket_name: str) -> list[Source]:
                 hit = any(each(tenant) for each in found_in)
-                return [Source("terms.pdf", f"s3://{bucket_name}/terms.pdf", "…")] if hit else []
+                return [Source(found, f"s3://{bucket_name}/{found}", "…")] if hit else []
 
         fleet.retriever = Retriever()  # type: ignore[assignment]
 
@@ -590,6 +597,16 @@ class TestTheGate:
     def test_one_that_finds_more_is_promoted(self, run: Rebuilding, fleet: Fleet) -> None:
         live = run.record.askable()
         self.ask_in_vain(fleet, lambda tenant: tenant.knowledge_base_id != live)
+        assert run.run(run.request(OFFICE)).knowledge == 2
+        assert fleet.announcements.rebuilds[-1].comparison is not None
+        assert fleet.announcements.rebuilds[-1].comparison.better == (QuestionId("q0001"),)
+
+    def test_a_document_is_found_whose_key_only_looks_the_same(self, run: Rebuilding, fleet: Fleet) -> None:
+        live = run.record.askable()
+        there = unicodedata.normalize("NFD", "パンフレット.md")
+        self.ask_in_vain(
+            fleet, lambda tenant: tenant.knowledge_base_id != live, expected="パンフレット.md", found=there
+        )
         assert run.run(run.request(OFFICE)).knowledge == 2
         assert fleet.announcements.rebuilds[-1].comparison is not None
         assert fleet.announcements.rebuilds[-1].comparison.better == (QuestionId("q0001"),)

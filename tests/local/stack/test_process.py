@@ -65,8 +65,13 @@ def test_a_second_stack_in_the_same_state_directory_is_refused(stack: Any) -> No
 
 def test_a_stack_beside_another_needs_ports_of_its_own(stack: Any, tmp_path: Path) -> None:
     taken = StackConfiguration(state_directory=tmp_path, aws_port=stack.configuration.aws_port, side_port=free_port())
-    with pytest.raises(process.StackStartError, match="is taken"):
+    with pytest.raises(process.StackStartError, match="is taken") as refused:
         process.start(taken)
+    way_out = re.findall(r"`(.venv/bin/kbfleet-local up .*)`", str(refused.value))[0].split()
+    assert way_out[2::2] == ["--port", "--side-port"]
+    ports = list(map(int, way_out[3::2]))
+    assert not any(map(is_listening, ports))
+    assert len({*ports, taken.aws_port, taken.side_port}) == 4
 
 
 def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:

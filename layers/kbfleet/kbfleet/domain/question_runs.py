@@ -100,13 +100,13 @@ def searched(question: GoldenQuestion, sources: Sequence[Source]) -> Verdict:
     if not question.expected:
         return verdict
     documents = [source.document for source in sources[:FIRST]]
-    rank = next((place for place, key in enumerate(documents, start=1) if key in question.expected), None)
+    rank = next((place for place, key in enumerate(documents, start=1) if question.expects(key)), None)
     instead = next(iter(documents), "")
     return replace(
         verdict,
         searched=True,
         rank=rank,
-        instead=instead if instead not in question.expected else "",
+        instead=instead if not question.expects(instead) else "",
         shortcomings=(Shortcoming.NOT_FOUND,) if rank is None else (),
     )
 
@@ -130,7 +130,7 @@ def _shortcomings(question: GoldenQuestion, answer: GeneratedAnswer, answered: b
     said = _plain(answer.text)
     if not all(_plain(text) in said for text in question.contains):
         yield Shortcoming.WORDS_MISSING
-    if question.expected and not any(source.document in question.expected for source in answer.sources):
+    if question.expected and not any(question.expects(source.document) for source in answer.sources):
         yield Shortcoming.NOT_CITED
 
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Self
 
 from kbfleet.domain.answer import LongQuestion, Question
 from kbfleet.domain.bounds import ITEM_BYTES, size
-from kbfleet.domain.document_names import MAX_KEY_BYTES
+from kbfleet.domain.document_names import MAX_KEY_BYTES, appearance
 from kbfleet.domain.errors import InvalidInput, QuestionNotFound
 from kbfleet.domain.knowledge_base import KnowledgeBaseKind
 from kbfleet.domain.names import Life, TenantId
@@ -57,7 +57,7 @@ class GoldenQuestion:
 
     Args:
         text: what is asked; without white space at its ends.
-        expected: keys of documents, of which one at least is to be found.
+        expected: keys of documents, of which one at least is to be found; `expects` compares with them.
         contains: texts that the answer has in it, however they are written: in capitals, in full width.
         must_refuse: whether the documents do not answer it, and the answer is to say so.
         reference: a right answer, for people and other tools. Nothing is judged by it.
@@ -99,6 +99,11 @@ class GoldenQuestion:
     def require_fits(self, kind: KnowledgeBaseKind) -> None:
         """Raises: InvalidInput, when knowledge bases of that kind take no question of that length."""
         _text("user_input", self.text, MAX_TEXT[kind])
+
+    def expects(self, key: str) -> bool:
+        """Whether that document is expected. Whoever types a key cannot see in which form of Unicode the bucket has it,
+        such as that of macOS: so keys that look the same are the same here."""
+        return appearance(key) in map(appearance, self.expected)
 
     @property
     def bytes(self) -> int:

@@ -154,8 +154,8 @@ class QuestionRunner:
         except KbfleetError:
             return None
         failing = {each.question_id for each in watch.regressions}
-        expected = {key for each in texts.questions if each.question_id in failing for key in each.expected}
-        keys = sorted(changed.keys, key=lambda key: key not in expected)
+        asked = [each for each in texts.questions if each.question_id in failing]
+        keys = sorted(changed.keys, key=lambda key: not any(each.expects(key) for each in asked))
         return replace(changed, keys=tuple(keys))
 
     def _ask_for_more(self, watch: QuestionWatch, after: timedelta) -> None:

@@ -546,7 +546,7 @@ def compare_knowledge(
         inquiry = Inquiry(LongQuestion(question.text), FIRST, kept=False)
         sources = retrieve(askable(seen), inquiry, retrievers=retrievers, names=names, breached=breached)
         spent(seen.this_life, None)
-        return any(source.document in question.expected for source in sources[:FIRST])
+        return any(question.expects(source.document) for source in sources[:FIRST])
 
     def live_hit(question: GoldenQuestion) -> bool | None:
         """`None` where the live one cannot be searched, or holds what is another's, which people hear of: neither says
