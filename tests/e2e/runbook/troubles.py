@@ -224,9 +224,10 @@ class IndexLost(SomethingLost):
     cause = "No question is answered meanwhile"
 
     def delete(self, fleet: Fleet) -> None:
-        vectors = fleet.client("s3vectors")
-        (bucket,) = (each["vectorBucketName"] for each in vectors.list_vector_buckets()["vectorBuckets"])
-        vectors.delete_index(vectorBucketName=bucket, indexName=TENANT)
+        live = fleet.tenant(TENANT)["knowledge_base_id"]
+        described = fleet.client("bedrock-agent").get_knowledge_base(knowledgeBaseId=live)["knowledgeBase"]
+        index = described["storageConfiguration"]["s3VectorsConfiguration"]["indexArn"]
+        fleet.client("s3vectors").delete_index(indexArn=index)
 
 
 class KnowledgeBaseLost(SomethingLost):
