@@ -127,8 +127,8 @@ def suggest(
             try:
                 content = api.opened(api.document_link(tenant, document.key), MOST_BYTES)
                 found.append(suggestions(document.key, content))
-            except Unreadable as why:
-                unread.append((document.key, str(why)))
+            except Unreadable as unreadable:
+                unread.append((document.key, str(unreadable)))
             except Refused as refused:
                 if refused.code != "DocumentNotFound":
                     raise
