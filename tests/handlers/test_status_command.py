@@ -191,7 +191,7 @@ class TestQuestions:
         file.write_text(proposed.stdout, "utf-8")
         assert run(f"kbfleet questions import acme {file}").exit_code == 0
         cli.progress.pause()
-        assert "of 1 tenant with some" in run("kbfleet status").stdout
+        assert "1 tenant has some" in run("kbfleet status").stdout
 
     def test_those_that_do_not_pass_any_more_are_shown_with_why(self, run: Run, fleet: Fleet) -> None:
         assert run("kbfleet questions add acme 'How long?' --expect faq.md").exit_code == 0

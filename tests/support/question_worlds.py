@@ -226,7 +226,8 @@ class Told:
     def documents(self) -> set[str]:
         """That are said to have changed."""
         _, _, behind = self.text.partition("These documents have changed since an hour before they passed last.")
-        return set(filter(None, re.split(r"\\n|\n", behind.partition("To repair it")[0])))
+        listed = behind.partition("To repair it")[0].splitlines()
+        return {line.strip() for line in listed if line.strip()}
 
     @property
     def says_the_sync(self) -> bool:
